@@ -1,0 +1,1 @@
+//! Frames and values of a stopped process, from ELF and DWARF

@@ -1,0 +1,1 @@
+//! Log rings and what else is known about the time before

@@ -1,0 +1,1 @@
+//! Supervision as a state machine without I/O

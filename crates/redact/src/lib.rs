@@ -1,0 +1,1 @@
+//! Secrets are taken out before anything is stored

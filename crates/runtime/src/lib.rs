@@ -1,0 +1,1 @@
+//! Trapping, holding and reading processes

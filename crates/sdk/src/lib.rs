@@ -1,0 +1,1 @@
+//! What services link: hold!, ensure!, a tracing layer

@@ -1,0 +1,1 @@
+//! Parent and tracer of one instance

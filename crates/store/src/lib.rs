@@ -1,0 +1,1 @@
+//! Incidents and capsules on disk
