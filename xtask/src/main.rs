@@ -1,1 +1,38 @@
-fn main(){}
+//! The project's own chores, as `cargo xtask CHORE`.
+//!
+//! `tidy` checks what neither rustc nor clippy can know: which crate may import which, what every file must begin with, where
+//! `unsafe` may stand. `gate` runs everything that must hold before a change lands, cheapest first. Nothing here changes a
+//! file.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
+
+mod gate;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+chores:
+  tidy   import directions, file headers and lengths, unsafe, forbidden words, decisions, dependencies
+  gate   format, clippy, tidy and tests, in this order; stops at the first that fails";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    match words.as_slice() {
+        ["tidy"] => tidy::run(root),
+        ["gate"] => gate::run(root),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,1 +1,21 @@
-//! HTTP and JSON shapes, the page, sessions
+//! The only HTTP and JSON shapes of Freezeframe, its sessions, and the page of an incident.
+//!
+//! The path of a request: [`serve_tcp`] or [`serve_unix`] bounds connections and headers; the guard asks [`Access`] who is calling
+//! and refuses strangers; a handler asks the daemon through [`Control`]; the answer is a versioned shape of [`dto`] or a page.
+//!
+//! This crate does not know where incidents are kept, how a process is released, or what an instance is made of: all of
+//! that is behind [`Control`]. A GET never changes anything, because mail scanners and link previews follow links.
+
+mod access;
+mod control;
+pub mod dto;
+mod http;
+mod page;
+mod serve;
+pub mod words;
+
+pub use access::{Access, Caller};
+pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError};
+pub use dto::{IncidentList, IncidentView, InstanceList};
+pub use http::router;
+pub use serve::{serve_tcp, serve_unix};

@@ -1,1 +1,36 @@
-//! Frames and values of a stopped process, from ELF and DWARF
+//! Frames and values of a stopped process, from ELF and DWARF.
+//!
+//! Live processes, cores and stored copies are read through one trait, [`Memory`]; files are opened by the caller's
+//! function. [`Modules`] unwinds stacks ([`Modules::unwind`]) and gives an error its identity ([`Modules::fingerprint`])
+//! without symbols and in microseconds; [`capture`] then turns stopped threads into frames, names and values.
+//!
+//! This crate does not trace, does not know `/proc`, starts no threads, and never runs code of the process. Every byte it
+//! reads is taken for hostile: reads are bounded, arithmetic is checked, and what cannot be decoded is said, not skipped.
+
+mod arch;
+mod blocked;
+mod capture;
+mod cfi;
+mod decoded;
+mod demangle;
+mod dwarf;
+mod elf;
+mod expression;
+mod frames;
+mod language;
+mod maps;
+mod memory;
+mod modules;
+mod scope;
+mod source;
+mod unwind;
+mod user_code;
+mod values;
+
+pub use arch::Registers;
+pub use capture::{Options, StoppedThread, capture};
+pub use maps::{Mapping, parse_maps};
+pub use memory::{Layered, Memory, Snapshot, Unreadable};
+pub use modules::Modules;
+pub use unwind::{Recovery, Stack, StackEnd, StackFrame};
+pub use user_code::UserCode;

@@ -1,1 +1,25 @@
-fn main() {}
+//! The `freezeframe` binary: subcommands, configuration, composition. It wires everything and decides nothing.
+//!
+//! Reading order for the path of a crash: `daemon` (its module docs tell it step by step), then the crates that it names.
+
+mod client;
+mod commands;
+mod config;
+mod daemon;
+mod error;
+mod render;
+mod token;
+
+use clap::Parser;
+
+fn main() {
+    let arguments = commands::Arguments::parse();
+    let code = match commands::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            commands::complain(&error);
+            error.exit_code()
+        }
+    };
+    std::process::exit(code);
+}

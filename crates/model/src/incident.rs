@@ -220,7 +220,9 @@ impl fmt::Display for IncidentState {
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.file.is_empty(), self.line) {
-            (true, _) => f.write_str(if self.function.is_empty() { "an unknown place" } else { &self.function }),
+            (true, _) => {
+                f.write_str(if self.function.is_empty() { "an unknown place" } else { &self.function })
+            }
             (false, 0) => write!(f, "{} ({})", self.function, self.file),
             (false, line) => write!(f, "{} ({}:{line})", self.function, self.file),
         }

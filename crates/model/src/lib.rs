@@ -12,10 +12,13 @@ mod instance;
 mod log;
 
 pub use capture::{
-    BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Thread, ThreadState, Value, Variable, VariableRole,
+    BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Thread, ThreadState, Value, Variable,
+    VariableRole,
 };
 pub use exchange::{Exchange, FailingRequest, InFlight, Outcome, RequestMatch};
 pub use id::{BuildId, Fingerprint, IncidentId, InstanceId, ParseIdError, Timestamp};
-pub use incident::{HoldFacts, HoldStrength, Incident, IncidentKind, IncidentState, NetworkCut, Site, Timings};
+pub use incident::{
+    HoldFacts, HoldStrength, Incident, IncidentKind, IncidentState, NetworkCut, Site, Timings,
+};
 pub use instance::{ExitReason, InstanceRole, InstanceView};
 pub use log::{LogLine, Stream};

@@ -1,1 +1,4 @@
-fn main(){}
+//! The shop as a process; see the library.
+fn main() -> Result<(), shop::Error> {
+    shop::serve(shop::Config::from_env()?)
+}

@@ -1,0 +1,5 @@
+//! Channels against receivers on loopback.
+
+mod conformance;
+mod messages;
+mod receiver;

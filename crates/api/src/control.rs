@@ -1,0 +1,99 @@
+//! What the daemon does for this crate. Nothing here knows HTTP.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use freezeframe_model::{Capture, Incident, IncidentId, InstanceView};
+
+/// A future on the heap, for traits that are used as objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a person can do to a held process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Let it go on from where it stands.
+    Release,
+    /// End it.
+    Kill,
+    /// Move the end of the lease by this many milliseconds.
+    Extend {
+        /// Milliseconds to add.
+        by_ms: u64,
+    },
+    /// Let go of it so that the debugger with this process id can trace it.
+    HandOver {
+        /// Process id of the client that the process is handed to; when that ends, the process is taken back.
+        client_pid: i32,
+    },
+    /// Take it back from a debugger.
+    Reclaim,
+    /// Write an ELF core of it; it stays held.
+    WriteCore,
+}
+
+impl Act {
+    /// Every action's name in a path, in the order of the page.
+    pub const NAMES: [&str; 6] = ["release", "kill", "extend", "hand-over", "reclaim", "core"];
+
+    /// Its name in a path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Kill => "kill",
+            Self::Extend { .. } => "extend",
+            Self::HandOver { .. } => "hand-over",
+            Self::Reclaim => "reclaim",
+            Self::WriteCore => "core",
+        }
+    }
+}
+
+/// What an action led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActOutcome {
+    /// Process that it was done to, where that is still of interest.
+    pub pid: Option<i32>,
+    /// What happened, in a sentence.
+    pub message: String,
+}
+
+/// Why the daemon did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such incident.
+    #[error("there is no such incident")]
+    NotFound,
+    /// The caller or the daemon has no permission.
+    #[error("{0}")]
+    Denied(String),
+    /// The incident is in the wrong state; says in which.
+    #[error("{0}")]
+    Conflict(String),
+    /// It was begun, but did not end in time.
+    #[error("{0}")]
+    TimedOut(String),
+    /// It was tried and failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The daemon, as seen from here. Reads may block (they are called from a blocking thread); actions must not.
+pub trait Control: Send + Sync + 'static {
+    /// The newest incidents, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ControlError::Failed`] where they cannot be read.
+    fn incidents(&self, limit: usize) -> Result<Vec<Incident>, ControlError>;
+
+    /// One incident and what was captured of it; `None` where there is none of that number.
+    ///
+    /// # Errors
+    /// [`ControlError::Failed`] where it cannot be read.
+    fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError>;
+
+    /// What runs at the moment.
+    fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>>;
+
+    /// Does it, and writes into the audit log that `who` did. Runs to its end even where the client goes away meanwhile.
+    fn act(&self, who: &str, id: IncidentId, action: Act) -> BoxFuture<'_, Result<ActOutcome, ControlError>>;
+}

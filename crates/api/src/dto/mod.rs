@@ -1,0 +1,81 @@
+//! The JSON shapes. Each top-level one carries a `schema` with its version: fields are added, never changed or taken away.
+//!
+//! Missing fields are read as empty, so that an older client understands a newer daemon and the other way round.
+
+mod incident;
+mod instance;
+mod request;
+mod thread;
+
+pub use incident::{
+    HoldShape, IncidentList, IncidentSummary, IncidentView, LossShape, SiteShape, SourceLineShape, TimingsMs,
+};
+pub use instance::{InstanceList, InstanceShape};
+pub use request::{ExchangeShape, LogShape, RequestShape};
+pub use thread::{BlockedOnShape, FrameShape, ThreadShape, VariableShape};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Act, ActOutcome};
+
+/// Answer to an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActionAnswer {
+    /// `freezeframe-action/1`.
+    pub schema: String,
+    /// The action's name as in its path.
+    pub action: String,
+    /// Process that it was done to.
+    pub pid: Option<i32>,
+    /// What happened, in a sentence.
+    pub message: String,
+}
+
+impl ActionAnswer {
+    /// The shape of what `act` led to.
+    pub fn new(act: Act, outcome: ActOutcome) -> Self {
+        Self {
+            schema: "freezeframe-action/1".to_owned(),
+            action: act.name().to_owned(),
+            pid: outcome.pid,
+            message: outcome.message,
+        }
+    }
+}
+
+/// Body of every answer that is not 2xx.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ErrorAnswer {
+    /// What went wrong.
+    pub error: ErrorShape,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ErrorShape {
+    /// `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`.
+    pub kind: String,
+    /// For people.
+    pub message: String,
+    /// What to do next.
+    pub hints: Vec<String>,
+}
+
+/// Body of `POST …/extend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendBody {
+    /// Milliseconds to add to the lease.
+    pub by_ms: u64,
+}
+
+/// Body of `POST …/hand-over`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandOverBody {
+    /// Process id of the client that asks for the process.
+    pub client_pid: i32,
+}

@@ -1,0 +1,91 @@
+//! Every way in which a request can fail, and its answer.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::control::ControlError;
+use crate::dto::{ErrorAnswer, ErrorShape};
+
+/// Why a request was not carried out.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// The daemon says no.
+    Control(ControlError),
+    /// The request makes no sense.
+    BadRequest(String),
+    /// There is no such path.
+    NoSuchPath,
+    /// No token, no session.
+    Unauthorized,
+    /// Too many wrong tokens.
+    TooManyAttempts,
+    /// Called by a name that is not ours.
+    ForeignHost,
+    /// Sent by a page that is not ours.
+    CrossSite,
+}
+
+impl Problem {
+    /// Status and body.
+    pub(super) fn shape(&self) -> (StatusCode, ErrorShape) {
+        let (status, kind, message, hints): (_, _, String, &[&str]) = match self {
+            Self::Control(error @ ControlError::NotFound) => {
+                let hints = &["`freezeframe incidents` lists those that are there"];
+                (StatusCode::NOT_FOUND, "not_found", error.to_string(), hints)
+            }
+            Self::Control(error @ ControlError::Denied(_)) => {
+                let hints = &["`freezeframe doctor` says which permission is missing and how to get it"];
+                (StatusCode::FORBIDDEN, "denied", error.to_string(), hints)
+            }
+            Self::Control(error @ ControlError::Conflict(_)) => (
+                StatusCode::CONFLICT,
+                "conflict",
+                error.to_string(),
+                &["read the incident again: its state has changed"],
+            ),
+            Self::Control(error @ ControlError::TimedOut(_)) => {
+                let hints = &["it may still come to its end: read the incident again before repeating it"];
+                (StatusCode::GATEWAY_TIMEOUT, "timed_out", error.to_string(), hints)
+            }
+            Self::Control(error @ ControlError::Failed(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "failed", error.to_string(), &[])
+            }
+            Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message.clone(), &[]),
+            Self::NoSuchPath => {
+                (StatusCode::NOT_FOUND, "not_found", "there is nothing at this path".to_owned(), &[])
+            }
+            Self::Unauthorized => {
+                let hints = &["send `Authorization: Bearer TOKEN`; `freezeframe token` prints the token"];
+                (StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is needed".to_owned(), hints)
+            }
+            Self::TooManyAttempts => {
+                let message = "too many wrong tokens in the last minute".to_owned();
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, &["wait a minute, then try again"])
+            }
+            Self::ForeignHost => {
+                let message = "this server does not answer to that host name".to_owned();
+                let hints = &["use localhost or 127.0.0.1, or set `public_url` in [service]"];
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", message, hints)
+            }
+            Self::CrossSite => {
+                let message = "only a page of this server may do this in a browser".to_owned();
+                (
+                    StatusCode::FORBIDDEN,
+                    "denied",
+                    message,
+                    &["open the incident's own page and repeat it there"],
+                )
+            }
+        };
+        let hints = hints.iter().map(|hint| (*hint).to_owned()).collect();
+        (status, ErrorShape { kind: kind.to_owned(), message, hints })
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, error) = self.shape();
+        (status, Json(ErrorAnswer { error })).into_response()
+    }
+}

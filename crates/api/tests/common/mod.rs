@@ -1,0 +1,70 @@
+//! A daemon that only remembers what it was asked for, over one incident.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(unreachable_pub, reason = "a module of several tests")]
+
+use std::sync::Mutex;
+
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError};
+use freezeframe_model::{Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView};
+
+mod sample;
+pub use sample::{AT, sample};
+
+/// A daemon with one incident.
+pub struct Fake {
+    /// Who did what.
+    pub acts: Mutex<Vec<(String, IncidentId, Act)>>,
+    /// What the next action leads to.
+    pub answer: Mutex<Result<ActOutcome, ControlError>>,
+    incident: Incident,
+    capture: Capture,
+}
+
+impl Fake {
+    /// A daemon with this incident.
+    pub fn new((incident, capture): (Incident, Capture)) -> Self {
+        let answer = Ok(ActOutcome { pid: Some(4121), message: "done".to_owned() });
+        Self { acts: Mutex::default(), answer: Mutex::new(answer), incident, capture }
+    }
+}
+
+impl Control for Fake {
+    fn incidents(&self, limit: usize) -> Result<Vec<Incident>, ControlError> {
+        Ok(std::iter::repeat_n(self.incident.clone(), 2).take(limit).collect())
+    }
+
+    fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
+        Ok((id == self.incident.id).then(|| (self.incident.clone(), Some(self.capture.clone()))))
+    }
+
+    fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>> {
+        let view = |id, role, pid, in_flight| InstanceView {
+            id: InstanceId(id),
+            role,
+            pid,
+            port: 40_000 + id as u16,
+            since: AT,
+            in_flight,
+            armed: Ok(()),
+            incident: None,
+        };
+        let why = self.incident.service.clone();
+        Box::pin(async move {
+            vec![
+                InstanceView { incident: Some(IncidentId(42)), ..view(2, InstanceRole::Held, 4121, 1) },
+                view(3, InstanceRole::Serving, 4188, 7),
+                InstanceView {
+                    armed: Err(format!("no symbols in {why}")),
+                    ..view(4, InstanceRole::Spare, 4201, 0)
+                },
+            ]
+        })
+    }
+
+    fn act(&self, who: &str, id: IncidentId, action: Act) -> BoxFuture<'_, Result<ActOutcome, ControlError>> {
+        self.acts.lock().unwrap().push((who.to_owned(), id, action));
+        let answer = self.answer.lock().unwrap().clone();
+        Box::pin(async move { answer })
+    }
+}

@@ -1,0 +1,417 @@
+//! The routes over real sockets: who gets in, what cannot be done from a stranger's page, and what every answer carries.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Fake, sample};
+use expect_test::{Expect, expect, expect_file};
+use freezeframe_api::{Access, Act, ActOutcome, ControlError, router, serve_tcp, serve_unix};
+use freezeframe_model::IncidentId;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+const TOKEN: &str = "the-token-of-this-test";
+
+/// A server with one incident.
+struct Server {
+    address: std::net::SocketAddr,
+    fake: Arc<Fake>,
+    end: tokio::sync::watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// `freezeframe_session=…` as a browser sends it back.
+    fn session(&self) -> String {
+        self.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned()
+    }
+}
+
+async fn start(access: Access, t: impl Fn(&str) -> String) -> Server {
+    let fake = Arc::new(Fake::new(sample(t)));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let task = tokio::spawn(serve_tcp(listener, router(Arc::clone(&fake) as _, access), ended));
+    Server { address, fake, end, task }
+}
+
+async fn guarded() -> Server {
+    start(Access::token(TOKEN, vec!["https://freeze.example.org".to_owned()]), str::to_owned).await
+}
+
+/// Writes a request as it stands and reads until the server closes.
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a complete head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+impl Server {
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let host = if headers.iter().any(|(name, _)| *name == "Host") { "" } else { "Host: localhost\r\n" };
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(TcpStream::connect(self.address).await.unwrap(), &request).await
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send("GET", path, headers, "").await
+    }
+
+    async fn log_in(&self, form: &str) -> Answer {
+        let headers =
+            [("Content-Type", "application/x-www-form-urlencoded"), ("Sec-Fetch-Site", "same-origin")];
+        self.send("POST", "/login", &headers, form).await
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_token_or_a_session() {
+    let server = guarded().await;
+    let wrong = bearer("wrong");
+    let mut seen = String::new();
+    for (method, path) in [
+        ("GET", "/api/v1/incidents"),
+        ("GET", "/api/v1/incidents/INC-42"),
+        ("GET", "/api/v1/instances"),
+        ("POST", "/api/v1/incidents/INC-42/kill"),
+        ("GET", "/api/v1/nothing"),
+        ("GET", "/"),
+        ("GET", "/i/INC-42"),
+        ("POST", "/i/INC-42/kill"),
+        ("POST", "/logout"),
+        ("GET", "/nothing"),
+        ("GET", "/healthz"),
+        ("GET", "/login"),
+        ("GET", "/style.css"),
+    ] {
+        let bare = server.send(method, path, &[], "").await;
+        let forged = [(
+            "Cookie",
+            "freezeframe_session=0000000000000000000000000000000000000000000000000000000000000000",
+        )];
+        let forged = server.send(method, path, &forged, "").await;
+        assert_eq!(bare.status, forged.status);
+        let content = bare.header("content-type").unwrap_or("nothing");
+        seen += &format!("{method} {path}: {} {content}\n", bare.status);
+    }
+    expect![[r#"
+        GET /api/v1/incidents: 401 application/json
+        GET /api/v1/incidents/INC-42: 401 application/json
+        GET /api/v1/instances: 401 application/json
+        POST /api/v1/incidents/INC-42/kill: 401 application/json
+        GET /api/v1/nothing: 401 application/json
+        GET /: 401 text/html; charset=utf-8
+        GET /i/INC-42: 401 text/html; charset=utf-8
+        POST /i/INC-42/kill: 401 text/html; charset=utf-8
+        POST /logout: 401 text/html; charset=utf-8
+        GET /nothing: 401 text/html; charset=utf-8
+        GET /healthz: 200 text/plain; charset=utf-8
+        GET /login: 200 text/html; charset=utf-8
+        GET /style.css: 200 text/css; charset=utf-8
+    "#]]
+    .assert_eq(&seen);
+    assert_eq!(server.get("/api/v1/incidents", &[("Authorization", &wrong)]).await.status, 401);
+    assert!(server.fake.acts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_token_opens_everything_and_every_answer_is_kept_to_ourselves() {
+    let server = guarded().await;
+    let token = bearer(TOKEN);
+    for path in ["/api/v1/incidents", "/api/v1/incidents/42", "/api/v1/instances", "/", "/i/inc-42"] {
+        let answer = server.get(path, &[("Authorization", &token)]).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"));
+    }
+    for (path, status) in [
+        ("/api/v1/incidents/INC-7", 404),
+        ("/api/v1/incidents/x", 400),
+        ("/api/v1/nothing", 404),
+        ("/i/x", 400),
+    ] {
+        assert_eq!(server.get(path, &[("Authorization", &token)]).await.status, status, "{path}");
+    }
+    let one = server.get("/api/v1/incidents?limit=1", &[("Authorization", &token)]).await;
+    assert_eq!(one.body.matches("INC-42").count(), 1);
+    assert_eq!(server.get("/api/v1/incidents?limit=-1", &[("Authorization", &token)]).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_browser_signs_in_comes_back_to_the_page_and_signs_out() {
+    let server = guarded().await;
+    let asked = server.get("/i/INC-42?done=x", &[]).await;
+    assert_eq!(asked.status, 401);
+    assert!(asked.body.contains("name=\"next\" value=\"/i/INC-42?done=x\""), "{}", asked.body);
+
+    let refused = server.log_in("token=wrong&next=/i/INC-42").await;
+    assert_eq!((refused.status, refused.header("set-cookie")), (401, None));
+
+    let entered = server.log_in(&format!("token={TOKEN}&next=/i/INC-42")).await;
+    assert_eq!((entered.status, entered.header("location")), (303, Some("/i/INC-42")));
+    let cookie = entered.header("set-cookie").unwrap_or_default();
+    assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200"), "{cookie}");
+    let session = entered.session();
+    assert_eq!(server.get("/i/INC-42", &[("Cookie", &format!("other=1; {session}"))]).await.status, 200);
+
+    let ours = [("Cookie", session.as_str()), ("Sec-Fetch-Site", "same-origin")];
+    let left = server.send("POST", "/logout", &ours, "").await;
+    assert_eq!((left.status, left.header("location")), (303, Some("/login")));
+    assert_eq!(server.get("/i/INC-42", &[("Cookie", &session)]).await.status, 401);
+
+    let astray = server.log_in(&format!("token={TOKEN}&next=https%3A%2F%2Fevil.example%2F")).await;
+    assert_eq!(astray.header("location"), Some("/"));
+}
+
+#[tokio::test]
+async fn only_our_own_pages_may_act_with_a_session() {
+    let server = guarded().await;
+    let session = server.log_in(&format!("token={TOKEN}")).await.session();
+    for strange in [
+        vec![],
+        vec![("Sec-Fetch-Site", "cross-site")],
+        vec![("Sec-Fetch-Site", "same-site")],
+        vec![("Origin", "http://localhost:8080")],
+        vec![("Origin", "null")],
+    ] {
+        for path in ["/api/v1/incidents/42/kill", "/i/42/kill"] {
+            let headers = [vec![("Cookie", session.as_str())], strange.clone()].concat();
+            assert_eq!(server.send("POST", path, &headers, "").await.status, 403, "{path} {strange:?}");
+        }
+    }
+    let foreign = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", "http://evil.example")];
+    assert_eq!(server.send("POST", "/login", &foreign, &format!("token={TOKEN}")).await.status, 403);
+    for path in ["/i/42/kill", "/api/v1/incidents/42/kill", "/i/42/release", "/i/42/extend"] {
+        assert_eq!(
+            server.get(path, &[("Cookie", &session)]).await.status,
+            405,
+            "a GET never changes anything"
+        );
+    }
+    assert!(server.fake.acts.lock().unwrap().is_empty());
+
+    let ours = [("Cookie", session.as_str()), ("Origin", "http://localhost")];
+    let done = server.send("POST", "/i/42/extend", &ours, "").await;
+    assert_eq!((done.status, done.header("location")), (303, Some("/i/INC-42?done=extend")));
+    let acts = server.fake.acts.lock().unwrap().clone();
+    assert_eq!(acts, [("session 1".to_owned(), IncidentId(42), Act::Extend { by_ms: 3_600_000 })]);
+}
+
+#[tokio::test]
+async fn actions_reach_the_daemon_and_its_refusals_the_caller() {
+    let server = guarded().await;
+    let token = bearer(TOKEN);
+    let headers = [("Authorization", token.as_str())];
+    let act = async |act: &str, body: &str| {
+        server.send("POST", &format!("/api/v1/incidents/INC-42/{act}"), &headers, body).await
+    };
+    for (name, body) in [
+        ("release", ""),
+        ("kill", ""),
+        ("extend", r#"{"by_ms":1000}"#),
+        ("hand-over", r#"{"client_pid":77}"#),
+        ("reclaim", ""),
+        ("core", ""),
+    ] {
+        let answer = act(name, body).await;
+        let expected =
+            format!(r#"{{"schema":"freezeframe-action/1","action":"{name}","pid":4121,"message":"done"}}"#);
+        assert_eq!((answer.status, answer.body), (200, expected));
+    }
+    let acts: Vec<_> = server.fake.acts.lock().unwrap().drain(..).map(|(_, _, act)| act).collect();
+    assert_eq!(
+        acts,
+        [
+            Act::Release,
+            Act::Kill,
+            Act::Extend { by_ms: 1000 },
+            Act::HandOver { client_pid: 77 },
+            Act::Reclaim,
+            Act::WriteCore
+        ]
+    );
+    for (name, body, status) in [
+        ("explode", "", 404),
+        ("extend", "", 400),
+        ("extend", r#"{"by_ms":-1}"#, 400),
+        ("extend", r#"{"by_ms":1,"x":2}"#, 400),
+        ("hand-over", r#"{"client_pid":"1"}"#, 400),
+        ("release", &"x".repeat(20_000), 400),
+    ] {
+        assert_eq!(act(name, body).await.status, status, "{name} {body:.40}");
+    }
+    assert!(server.fake.acts.lock().unwrap().is_empty());
+
+    let mut seen = String::new();
+    for error in [
+        ControlError::NotFound,
+        ControlError::Denied("missing CAP_SYS_PTRACE".to_owned()),
+        ControlError::Conflict("INC-42 is released already".to_owned()),
+        ControlError::TimedOut("the shim did not answer in 5 s".to_owned()),
+        ControlError::Failed("no space left on device".to_owned()),
+    ] {
+        *server.fake.answer.lock().unwrap() = Err(error);
+        let answer = act("release", "").await;
+        seen += &format!("{} {}\n", answer.status, answer.body);
+    }
+    expect![[r#"
+        404 {"error":{"kind":"not_found","message":"there is no such incident","hints":["`freezeframe incidents` lists those that are there"]}}
+        403 {"error":{"kind":"denied","message":"missing CAP_SYS_PTRACE","hints":["`freezeframe doctor` says which permission is missing and how to get it"]}}
+        409 {"error":{"kind":"conflict","message":"INC-42 is released already","hints":["read the incident again: its state has changed"]}}
+        504 {"error":{"kind":"timed_out","message":"the shim did not answer in 5 s","hints":["it may still come to its end: read the incident again before repeating it"]}}
+        500 {"error":{"kind":"failed","message":"no space left on device","hints":[]}}
+    "#]]
+    .assert_eq(&seen);
+}
+
+#[tokio::test]
+async fn other_host_names_are_not_answered() {
+    let server = guarded().await;
+    let token = bearer(TOKEN);
+    let status = async |path: &str, host: &str| {
+        server.get(path, &[("Host", host), ("Authorization", &token)]).await.status
+    };
+    for host in ["127.0.0.1:9800", "[::1]", "freeze.example.org"] {
+        assert_eq!(status("/api/v1/incidents", host).await, 200, "{host}");
+    }
+    for path in ["/api/v1/incidents", "/", "/login"] {
+        assert_eq!(status(path, "evil.example").await, 421, "{path}");
+    }
+    assert_eq!(status("http://evil.example/", "localhost").await, 421);
+    assert_eq!(status("/healthz", "10.1.2.3:9800").await, 200, "health checks call by address");
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_limited_but_sessions_go_on() {
+    let server = guarded().await;
+    let session = server.log_in(&format!("token={TOKEN}")).await.session();
+    for _ in 0..10 {
+        assert_eq!(server.log_in("token=wrong").await.status, 401);
+    }
+    assert_eq!(server.log_in(&format!("token={TOKEN}")).await.status, 429);
+    assert_eq!(server.get("/", &[("Cookie", &session)]).await.status, 200);
+    let right = bearer(TOKEN);
+    assert_eq!(
+        server.get("/", &[("Authorization", &right)]).await.status,
+        200,
+        "headers have a limit of their own"
+    );
+    let wrong = bearer("wrong");
+    for _ in 0..10 {
+        assert_eq!(server.get("/", &[("Authorization", &wrong)]).await.status, 401);
+    }
+    assert_eq!(server.get("/api/v1/incidents", &[("Authorization", &right)]).await.status, 429);
+}
+
+#[tokio::test]
+async fn hostile_text_stays_text_on_every_page() {
+    const EVIL: &str = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>\u{202e}\u{1b}[2J";
+    let server = start(Access::local(), |text| format!("{text}{EVIL}")).await;
+    let clean = start(Access::local(), str::to_owned).await;
+    for path in ["/", "/i/INC-42"] {
+        let (evil, clean) = (server.get(path, &[]).await.body, clean.get(path, &[]).await.body);
+        assert!(evil.matches("&lt;script&gt;").count() > 5, "the text is there");
+        // Escaped text adds no tag: the elements are those of the harmless page, one by one. Cut texts may add a span.
+        let tags = |body: &str| -> Vec<String> {
+            let names =
+                body.split('<').skip(1).map(|tag| tag.split([' ', '>']).next().unwrap_or("").to_owned());
+            names.filter(|name| !name.ends_with("span")).collect()
+        };
+        assert_eq!(tags(&evil), tags(&clean), "{path}");
+        assert!(!evil.contains(['\u{202e}', '\u{1b}']));
+        assert!(!evil.contains("<img src=x"));
+    }
+}
+
+#[tokio::test]
+async fn the_unix_socket_trusts_its_own_user_only() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("api.sock");
+    let uid = std::fs::metadata(dir.path()).unwrap().uid();
+    let fake = Arc::new(Fake::new(sample(str::to_owned)));
+    let router = router(Arc::clone(&fake) as _, Access::local());
+    let (_end, ended) = tokio::sync::watch::channel(false);
+    let server = tokio::spawn(serve_unix(UnixListener::bind(&path).unwrap(), router, ended));
+    let request = "POST /api/v1/incidents/42/kill HTTP/1.1\r\nHost: freezeframe\r\nConnection: close\r\n\r\n";
+    let answer = exchange(UnixStream::connect(&path).await.unwrap(), request).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(fake.acts.lock().unwrap()[0].0, format!("uid {uid}"));
+    server.abort();
+}
+
+#[tokio::test]
+async fn the_end_is_orderly() {
+    let server = guarded().await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 1];
+    idle.read_exact(&mut first).await.unwrap();
+    server.end.send(true).unwrap();
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"ok\n"));
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_json_shapes_are_a_contract() {
+    let server = start(Access::local(), str::to_owned).await;
+    let check = async |path: &str, expected: expect_test::ExpectFile| {
+        let value: serde_json::Value = serde_json::from_str(&server.get(path, &[]).await.body).unwrap();
+        expected.assert_eq(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap()));
+    };
+    check("/api/v1/incidents/42", expect_file!["snapshots/incident.json"]).await;
+    check("/api/v1/incidents?limit=1", expect_file!["snapshots/incidents.json"]).await;
+    check("/api/v1/instances", expect_file!["snapshots/instances.json"]).await;
+}
+
+#[test]
+fn an_older_or_newer_shape_is_still_read() {
+    let check = |json: &str, expected: Expect| {
+        let view: freezeframe_api::dto::IncidentView = serde_json::from_str(json).unwrap();
+        expected.assert_eq(&format!("{} {} {:?}", view.id, view.threads.len(), view.timings_ms.held));
+    };
+    check(
+        r#"{"schema":"freezeframe-incident/1","id":"INC-1","new_field":[1],"timings_ms":{"held":1.5}}"#,
+        expect!["INC-1 0 Some(1.5)"],
+    );
+}
+
+#[test]
+fn an_outcome_without_a_process_has_a_null_pid() {
+    let outcome = ActOutcome { pid: None, message: "taken back".to_owned() };
+    let answer = freezeframe_api::dto::ActionAnswer::new(Act::Reclaim, outcome);
+    assert_eq!(
+        serde_json::to_value(answer).unwrap(),
+        serde_json::json!({"schema": "freezeframe-action/1", "action": "reclaim", "pid": null, "message": "taken back"})
+    );
+}

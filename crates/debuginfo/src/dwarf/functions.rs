@@ -1,0 +1,313 @@
+//! Functions of a unit: which one an address belongs to, what was inlined there, which variables are in scope, and names.
+
+use gimli::{AttributeValue, UnitOffset};
+
+use super::{Attribute, Die, Entry, Patience, Unit, View};
+use crate::demangle;
+use crate::expression::Reader;
+
+/// Entries of one unit that are looked at; LLVM's largest units stay well below.
+const ENTRIES_MAX: usize = 20_000_000;
+/// Entries of one function that are looked at.
+const FUNCTION_ENTRIES_MAX: usize = 500_000;
+/// Inlined functions at one address.
+const INLINES_MAX: usize = 256;
+/// Variables of one function activation.
+const VARIABLES_MAX: usize = 2_000;
+/// Nesting of namespaces and types.
+const SCOPES_MAX: usize = 64;
+
+/// Index of a unit's functions and scopes.
+#[derive(Default)]
+pub(crate) struct Functions {
+    /// Begin, end, offset of the entry; ascending by begin.
+    ranges: Vec<(u64, u64, usize)>,
+    /// Namespaces, types and functions by offset, with the index of the one around them plus one, or 0.
+    scopes: Vec<(usize, u32)>,
+    /// Rust's vtables: address, offset of the entry.
+    vtables: Vec<(u64, usize)>,
+}
+
+/// One function activation at an address: the function itself or one that was inlined into it.
+#[derive(Clone, Debug)]
+pub(crate) struct Activation {
+    /// `DW_TAG_subprogram` or `DW_TAG_inlined_subroutine`.
+    pub(crate) die: Die,
+    /// File number and line of the call, for inlined ones.
+    pub(crate) call: Option<(u64, u32)>,
+    /// Parameters and variables in scope, in the order of the entries; true for parameters.
+    pub(crate) variables: Vec<(Die, bool)>,
+}
+
+impl Functions {
+    /// Reads the whole unit once.
+    pub(super) fn read<'a>(dwarf: &gimli::Dwarf<Reader<'a>>, unit: &gimli::Unit<Reader<'a>>) -> Self {
+        let mut functions = Self::default();
+        let Ok(mut entries) = unit.entries_raw(None) else { return functions };
+        let mut entry = gimli::DebuggingInformationEntry::null();
+        // Depth and scope number of what encloses the current entry.
+        let mut enclosing: Vec<(isize, u32)> = Vec::new();
+        let mut patience = Patience::new();
+        for _ in 0..ENTRIES_MAX {
+            if entries.is_empty() || patience.is_over() {
+                break;
+            }
+            let depth = entries.next_depth();
+            match entries.read_entry(&mut entry) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(_) => break,
+            }
+            while enclosing.last().is_some_and(|(outer, _)| *outer >= depth) {
+                enclosing.pop();
+            }
+            if is_scope(entry.tag()) {
+                functions.scopes.push((entry.offset().0, enclosing.last().map_or(0, |(_, scope)| *scope)));
+                if entry.has_children() && enclosing.len() < SCOPES_MAX {
+                    enclosing.push((depth, u32::try_from(functions.scopes.len()).unwrap_or(0)));
+                }
+            }
+            if entry.tag() == gimli::DW_TAG_variable
+                && let Some(address) = vtable_address(dwarf, unit, &entry)
+            {
+                functions.vtables.push((address, entry.offset().0));
+            }
+            if entry.tag() == gimli::DW_TAG_subprogram
+                && let Ok(mut ranges) = dwarf.die_ranges(unit, &entry)
+            {
+                while let Ok(Some(range)) = ranges.next() {
+                    if range.begin < range.end && range.begin != 0 {
+                        functions.ranges.push((range.begin, range.end, entry.offset().0));
+                    }
+                }
+            }
+        }
+        functions.ranges.sort_unstable();
+        functions
+    }
+
+    fn at(&self, address: u64) -> Option<UnitOffset> {
+        let behind = self.ranges.partition_point(|(begin, _, _)| *begin <= address);
+        let near = self.ranges.get(behind.saturating_sub(8)..behind)?;
+        near.iter().rev().find(|(_, end, _)| address < *end).map(|(_, _, offset)| UnitOffset(*offset))
+    }
+
+    /// The entry of the vtable at this address.
+    pub(super) fn vtable(&self, address: u64) -> Option<UnitOffset> {
+        let found = self.vtables.iter().find(|(vtable, _)| *vtable == address);
+        found.map(|(_, offset)| UnitOffset(*offset))
+    }
+
+    /// Offsets of the scopes around an entry, innermost first.
+    fn around(&self, offset: UnitOffset) -> Vec<UnitOffset> {
+        let mut around = Vec::new();
+        let Ok(mut at) = self.scopes.binary_search_by_key(&offset.0, |(offset, _)| *offset) else {
+            return around;
+        };
+        while let Some((_, outer)) = self.scopes.get(at)
+            && *outer > 0
+            && around.len() < SCOPES_MAX
+        {
+            at = (*outer as usize).saturating_sub(1);
+            around.extend(self.scopes.get(at).map(|(offset, _)| UnitOffset(*offset)));
+        }
+        around
+    }
+}
+
+/// Where a variable is that rustc calls `<T as Trait>::{vtable}`.
+fn vtable_address<'a>(
+    dwarf: &gimli::Dwarf<Reader<'a>>,
+    unit: &gimli::Unit<Reader<'a>>,
+    entry: &Entry<'a>,
+) -> Option<u64> {
+    let AttributeValue::Exprloc(location) = entry.attr_value(gimli::DW_AT_location)? else { return None };
+    let name = dwarf.attr_string(unit, entry.attr_value(gimli::DW_AT_name)?).ok()?;
+    if !name.slice().ends_with(b"::{vtable}") {
+        return None;
+    }
+    match location.operations(unit.encoding()).next().ok()?? {
+        gimli::Operation::Address { address } => Some(address),
+        gimli::Operation::AddressIndex { index } => dwarf.address(unit, index).ok(),
+        _ => None,
+    }
+}
+
+fn is_scope(tag: gimli::DwTag) -> bool {
+    matches!(
+        tag,
+        gimli::DW_TAG_namespace
+            | gimli::DW_TAG_module
+            | gimli::DW_TAG_structure_type
+            | gimli::DW_TAG_class_type
+            | gimli::DW_TAG_union_type
+            | gimli::DW_TAG_enumeration_type
+            | gimli::DW_TAG_subprogram
+    )
+}
+
+impl<'a> View<'a> {
+    /// Everything that was active at an address (of the file): the innermost inlined function first, the function that
+    /// they were inlined into last. Empty where the debug information does not cover the address.
+    pub(crate) fn activations(&self, address: u64) -> Vec<Activation> {
+        let activations = || {
+            let number = self.unit_at(address)?;
+            let function = self.functions(number)?.at(address)?;
+            self.read_activations(number, function, address)
+        };
+        let mut found = activations().unwrap_or_default();
+        found.reverse();
+        found
+    }
+
+    fn read_activations(&self, number: usize, function: UnitOffset, address: u64) -> Option<Vec<Activation>> {
+        let unit = self.unit(number)?;
+        let mut entries = unit.unit.entries_at_offset(function).ok()?;
+        let at = |offset| Die { unit: number, offset };
+        let mut found = vec![Activation { die: at(function), call: None, variables: Vec::new() }];
+        // Depth and activation of the blocks around the address that are open.
+        let mut open: Vec<(isize, usize)> = Vec::new();
+        let mut patience = Patience::new();
+        for step in 0..FUNCTION_ENTRIES_MAX {
+            let Ok(Some(entry)) = entries.next_dfs() else { break };
+            if patience.is_over() {
+                break;
+            }
+            let depth = entry.depth();
+            if step == 0 {
+                open.push((depth, 0));
+                continue;
+            }
+            while open.last().is_some_and(|(outer, _)| *outer >= depth) {
+                open.pop();
+            }
+            let Some((outer, activation)) = open.last().copied() else { break };
+            if depth != outer.saturating_add(1) {
+                continue;
+            }
+            match entry.tag() {
+                gimli::DW_TAG_formal_parameter | gimli::DW_TAG_variable => {
+                    let is_parameter = entry.tag() == gimli::DW_TAG_formal_parameter;
+                    if let Some(activation) = found.get_mut(activation)
+                        && activation.variables.len() < VARIABLES_MAX
+                    {
+                        activation.variables.push((at(entry.offset()), is_parameter));
+                    }
+                }
+                gimli::DW_TAG_lexical_block if self.covers(&unit, entry, address) != Some(false) => {
+                    open.push((depth, activation));
+                }
+                gimli::DW_TAG_inlined_subroutine
+                    if found.len() < INLINES_MAX && self.covers(&unit, entry, address) == Some(true) =>
+                {
+                    open.push((depth, found.len()));
+                    found.push(Activation {
+                        die: at(entry.offset()),
+                        call: Some(call_site(entry)),
+                        variables: Vec::new(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Some(found)
+    }
+
+    /// Whether an entry's code includes the address; `None` where it has no code of its own.
+    fn covers(&self, unit: &Unit<'a>, entry: &Entry<'a>, address: u64) -> Option<bool> {
+        let mut ranges = self.dwarf.die_ranges(&unit.unit, entry).ok()?;
+        let mut any = false;
+        while let Ok(Some(range)) = ranges.next() {
+            any = true;
+            if (range.begin..range.end).contains(&address) {
+                return Some(true);
+            }
+        }
+        any.then_some(false)
+    }
+
+    /// A function's name as people know it: the demangled linkage name, else its name within its scopes.
+    pub(crate) fn function_name(&self, die: Die) -> Option<String> {
+        let origins = self.origins(die);
+        for (_, unit, entry) in &origins {
+            let name = entry.attr_value(gimli::DW_AT_linkage_name);
+            let name = name.or_else(|| entry.attr_value(gimli::DW_AT_MIPS_linkage_name));
+            if let Some(name) = name.and_then(|name| self.text(unit, name)) {
+                let name = demangle::demangle(&name);
+                // The older mangling calls closures, async functions and async blocks alike.
+                let outer = name.strip_suffix("{{closure}}");
+                let own = outer.and_then(|_| self.name(die)).filter(|own| own.starts_with('{'));
+                return Some(outer.zip(own).map_or(name.clone(), |(outer, own)| format!("{outer}{own}")));
+            }
+        }
+        let (die, _, _) = origins.iter().find(|(_, _, entry)| entry.has_attr(gimli::DW_AT_name))?;
+        self.qualified_name(*die)
+    }
+
+    /// An entry's own name behind the names of the scopes around it, joined by `::`.
+    pub(crate) fn qualified_name(&self, die: Die) -> Option<String> {
+        let mut parts = vec![self.name(die)?];
+        let around =
+            self.functions(die.unit).map(|functions| functions.around(die.offset)).unwrap_or_default();
+        for offset in around {
+            parts.extend(self.name(Die { unit: die.unit, offset }));
+        }
+        parts.reverse();
+        Some(parts.join("::"))
+    }
+
+    /// `DW_AT_name` of the entry or of what it is an instance of.
+    pub(crate) fn name(&self, die: Die) -> Option<String> {
+        let origins = self.origins(die);
+        origins.iter().find_map(|(_, unit, entry)| self.text(unit, entry.attr_value(gimli::DW_AT_name)?))
+    }
+
+    /// The parameters of a function, in order.
+    pub(crate) fn parameters(&self, function: Die) -> Vec<Die> {
+        let mut found = Vec::new();
+        let Some(unit) = self.unit(function.unit) else { return found };
+        let Ok(mut entries) = unit.unit.entries_at_offset(function.offset) else { return found };
+        let mut base = None;
+        for _ in 0..FUNCTION_ENTRIES_MAX {
+            let Ok(Some(entry)) = entries.next_dfs() else { break };
+            let Some(base) = base else {
+                base = Some(entry.depth());
+                continue;
+            };
+            if entry.depth() <= base || found.len() >= VARIABLES_MAX {
+                break;
+            }
+            if entry.depth() == base.saturating_add(1) && entry.tag() == gimli::DW_TAG_formal_parameter {
+                found.push(Die { unit: function.unit, offset: entry.offset() });
+            }
+        }
+        found
+    }
+
+    /// The concrete type behind the vtable at an address (of the file), of those vtables that the units which were read so
+    /// far describe: the unit that makes a trait object is nearly always the one that uses it.
+    pub(crate) fn type_of_vtable(&self, address: u64) -> Option<Die> {
+        let vtable = self
+            .kept_functions()
+            .into_iter()
+            .find_map(|(unit, functions)| functions.vtable(address).map(|offset| Die { unit, offset }))?;
+        let layout = self.type_of(vtable)?;
+        let (_, entry) = self.entry(layout)?;
+        self.resolve(layout.unit, entry.attr_value(gimli::DW_AT_containing_type)?)
+    }
+
+    /// An attribute of the entry or of what it is an instance of, with the unit it was found in.
+    pub(crate) fn inherited(&self, die: Die, name: gimli::DwAt) -> Option<(Die, Attribute<'a>)> {
+        self.origins(die).into_iter().find_map(|(die, _, entry)| Some((die, entry.attr_value(name)?)))
+    }
+}
+
+fn call_site(entry: &Entry<'_>) -> (u64, u32) {
+    let file = match entry.attr_value(gimli::DW_AT_call_file) {
+        Some(AttributeValue::FileIndex(file)) => file,
+        Some(other) => other.udata_value().unwrap_or(0),
+        None => 0,
+    };
+    let line = entry.attr_value(gimli::DW_AT_call_line).and_then(|line| line.udata_value()).unwrap_or(0);
+    (file, u32::try_from(line).unwrap_or(0))
+}

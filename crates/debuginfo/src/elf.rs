@@ -1,0 +1,283 @@
+//! One ELF file: where its parts lie, its build id, its sections.
+//!
+//! Reads tables from the file (mapped read-only), never from the process; the vdso, which has no file, is a copy.
+//! Knows nothing of what is inside the sections.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use object::elf;
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use sha2::{Digest, Sha256};
+
+use freezeframe_model::BuildId;
+
+/// Why a mapped file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenElfError {
+    /// The file could not be opened or mapped.
+    #[error("the file cannot be opened")]
+    Open(#[source] std::io::Error),
+    /// It is not a 64-bit little-endian ELF file, or its headers contradict each other.
+    #[error("not a readable ELF file")]
+    Parse(#[source] object::read::Error),
+}
+
+enum Image {
+    Mapped(memmap2::Mmap),
+    Copied(Vec<u8>),
+}
+
+impl std::ops::Deref for Image {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// A loadable part (`PT_LOAD`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) address: u64,
+    pub(crate) offset: u64,
+    pub(crate) file_size: u64,
+    pub(crate) executable: bool,
+}
+
+#[derive(Clone, Debug)]
+struct SectionPlace {
+    name: String,
+    address: u64,
+    range: Option<Range<usize>>,
+    compressed: bool,
+}
+
+/// A function or object by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Symbol {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+    /// Place of the name in the file.
+    name: Range<usize>,
+}
+
+/// An ELF file with its headers read.
+pub(crate) struct Elf {
+    image: Image,
+    pub(crate) segments: Vec<Segment>,
+    /// Address of `PT_GNU_EH_FRAME`.
+    pub(crate) eh_frame_header: Option<(u64, Range<usize>)>,
+    /// `.eh_frame`: address and place in the file.
+    pub(crate) eh_frame: Option<(u64, Range<usize>)>,
+    /// Addresses of `.text` and `.got`, which encoded pointers may be relative to.
+    pub(crate) text_and_got: (Option<u64>, Option<u64>),
+    sections: Vec<SectionPlace>,
+    build_id: Option<BuildId>,
+    file_hash: OnceLock<BuildId>,
+    symbols: OnceLock<Vec<Symbol>>,
+}
+
+/// More sections than this are not looked at (a C++ object with `-ffunction-sections` stays below in its linked form).
+const SECTIONS_MAX: usize = 100_000;
+/// More symbols than this are not indexed (Chromium has about 1.5 million).
+const SYMBOLS_MAX: usize = 8_000_000;
+/// Uncompressed size over which a debug section is refused.
+const SECTION_BYTES_MAX: u64 = 4 << 30;
+/// No compression that is in use does better than this; a header that claims more lies.
+const COMPRESSION_MAX: u64 = 1100;
+/// A file without a build id is hashed up to this many bytes.
+const HASHED_BYTES_MAX: usize = 64 << 20;
+
+impl Elf {
+    /// Maps the file and reads its headers.
+    pub(crate) fn open(file: &File) -> Result<Self, OpenElfError> {
+        // SAFETY: the mapping is private and read-only, and bytes that change under us are only ever decoded as hostile
+        // input. Truncating a file while it is mapped raises SIGBUS; the kernel refuses that for running executables
+        // (ETXTBSY), and package managers and linkers replace libraries by rename, which leaves this file intact.
+        let map = unsafe { memmap2::Mmap::map(file) }.map_err(OpenElfError::Open)?;
+        Self::parse(Image::Mapped(map))
+    }
+
+    /// Reads the headers of a copied image (the vdso).
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, OpenElfError> {
+        Self::parse(Image::Copied(bytes))
+    }
+
+    fn parse(image: Image) -> Result<Self, OpenElfError> {
+        let bytes: &[u8] = &image;
+        let file = ElfFile64::<LittleEndian>::parse(bytes).map_err(OpenElfError::Parse)?;
+        let mut segments = Vec::new();
+        let mut eh_frame_header = None;
+        for header in file.elf_program_headers() {
+            let kind = header.p_type(LittleEndian);
+            let (address, offset) = (header.p_vaddr(LittleEndian), header.p_offset(LittleEndian));
+            let size = header.p_filesz(LittleEndian);
+            if kind == elf::PT_LOAD {
+                let executable = header.p_flags(LittleEndian).contains(elf::PF_X);
+                segments.push(Segment { address, offset, file_size: size, executable });
+            } else if kind == elf::PT_GNU_EH_FRAME {
+                eh_frame_header = file_range(bytes, offset, size).map(|range| (address, range));
+            }
+        }
+        let sections = file.sections().take(SECTIONS_MAX).filter_map(|section| {
+            let range = section.compressed_file_range().ok();
+            Some(SectionPlace {
+                name: section.name().ok()?.to_owned(),
+                address: section.address(),
+                compressed: range.is_some_and(|range| range.format != object::CompressionFormat::None),
+                range: section.file_range().and_then(|(offset, size)| file_range(bytes, offset, size)),
+            })
+        });
+        let sections: Vec<SectionPlace> = sections.collect();
+        let named = |name: &str| sections.iter().find(|section| section.name == name && !section.compressed);
+        let address = |name: &str| named(name).map(|section| section.address);
+        let text_and_got = (address(".text"), address(".got"));
+        let eh_frame = named(".eh_frame").and_then(|section| Some((section.address, section.range.clone()?)));
+        let eh_frame = eh_frame.filter(|(_, range)| !range.is_empty());
+        let build_id = file.build_id().ok().flatten().filter(|id| !id.is_empty() && id.len() <= 64);
+        let build_id = build_id.map(|id| BuildId(id.to_vec()));
+        let (file_hash, symbols) = (OnceLock::new(), OnceLock::new());
+        Ok(Self {
+            segments,
+            eh_frame_header,
+            eh_frame,
+            text_and_got,
+            sections,
+            build_id,
+            file_hash,
+            symbols,
+            image,
+        })
+    }
+
+    /// The linker's build id; where there is none, a hash of the file (of its first 64 MiB and its length).
+    pub(crate) fn build_id(&self) -> BuildId {
+        if let Some(id) = &self.build_id {
+            return id.clone();
+        }
+        let hash = || {
+            let mut hash = Sha256::new();
+            hash.update(self.image.get(..HASHED_BYTES_MAX).unwrap_or(&self.image));
+            hash.update((self.image.len() as u64).to_le_bytes());
+            BuildId(hash.finalize().iter().copied().take(20).collect())
+        };
+        self.file_hash.get_or_init(hash).clone()
+    }
+
+    /// The build id as the linker wrote it.
+    pub(crate) fn linked_build_id(&self) -> Option<&BuildId> {
+        self.build_id.as_ref()
+    }
+
+    /// A section's address and content as stored in the file; `None` for absent, empty and compressed ones.
+    pub(crate) fn section(&self, name: &str) -> Option<(u64, &[u8])> {
+        let place = self.sections.iter().find(|section| section.name == name && !section.compressed)?;
+        let bytes = self.image.get(place.range.clone()?)?;
+        (!bytes.is_empty()).then_some((place.address, bytes))
+    }
+
+    /// Whether there is a section of that name with content, compressed or not.
+    pub(crate) fn has_section(&self, name: &str) -> bool {
+        self.sections
+            .iter()
+            .any(|s| s.name == name && s.range.as_ref().is_some_and(|range| !range.is_empty()))
+    }
+
+    /// A compressed section's content, inflated.
+    pub(crate) fn inflate(&self, name: &str) -> Option<Vec<u8>> {
+        if !self.sections.iter().any(|section| section.name == name && section.compressed) {
+            return None;
+        }
+        let file = ElfFile64::<LittleEndian>::parse(&*self.image).ok()?;
+        let data = file.section_by_name(name)?.compressed_data().ok()?;
+        let plausible = (data.data.len() as u64).saturating_mul(COMPRESSION_MAX).min(SECTION_BYTES_MAX);
+        if data.uncompressed_size > plausible {
+            return None;
+        }
+        data.decompress().ok().map(std::borrow::Cow::into_owned)
+    }
+
+    /// The file name of `.gnu_debuglink`.
+    pub(crate) fn debug_link(&self) -> Option<String> {
+        let (_, bytes) = self.section(".gnu_debuglink")?;
+        let name = bytes.split(|&byte| byte == 0).next()?;
+        let name = std::str::from_utf8(name).ok()?;
+        // A name, not a path: it must not lead anywhere else.
+        (!name.is_empty() && !name.contains('/') && name != "..").then(|| name.to_owned())
+    }
+
+    /// The bytes that lie at an address of the file's address space.
+    pub(crate) fn at_address(&self, address: u64) -> Option<&[u8]> {
+        let within = |segment: &&Segment| {
+            address.checked_sub(segment.address).is_some_and(|offset| offset < segment.file_size)
+        };
+        let segment = self.segments.iter().find(within)?;
+        let delta = address.checked_sub(segment.address)?;
+        let start = usize::try_from(segment.offset.checked_add(delta)?).ok()?;
+        let length = usize::try_from(segment.file_size.checked_sub(delta)?).ok()?;
+        self.image.get(start..start.checked_add(length)?.min(self.image.len()))
+    }
+
+    /// Bytes at a place of the file.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
+        self.image.get(range)
+    }
+
+    /// Functions and objects of both symbol tables, by address.
+    pub(crate) fn symbols(&self) -> &[Symbol] {
+        self.symbols.get_or_init(|| self.read_symbols())
+    }
+
+    /// A symbol's name as it is in the file.
+    pub(crate) fn symbol_name(&self, symbol: &Symbol) -> &str {
+        self.image
+            .get(symbol.name.clone())
+            .and_then(|name| std::str::from_utf8(name).ok())
+            .unwrap_or_default()
+    }
+
+    fn read_symbols(&self) -> Vec<Symbol> {
+        let Ok(file) = ElfFile64::<LittleEndian>::parse(&*self.image) else { return Vec::new() };
+        let base = self.image.as_ptr() as usize;
+        let mut symbols: Vec<Symbol> = file
+            .symbols()
+            .chain(file.dynamic_symbols())
+            .filter(|symbol| {
+                symbol.is_definition() && matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data)
+            })
+            .filter_map(|symbol| {
+                let name = symbol.name_bytes().ok().filter(|name| !name.is_empty())?;
+                let start = (name.as_ptr() as usize).checked_sub(base)?;
+                let name = start..start.checked_add(name.len())?;
+                Some(Symbol { address: symbol.address(), size: symbol.size(), name })
+            })
+            .take(SYMBOLS_MAX)
+            .collect();
+        // Of several names for one place the first one of the table stays: aliases come after it, mostly.
+        symbols.sort_by_key(|symbol| symbol.address);
+        symbols
+    }
+
+    /// The symbol that covers an address, with the distance from its beginning.
+    pub(crate) fn symbol_at(&self, address: u64) -> Option<(&Symbol, u64)> {
+        let symbols = self.symbols();
+        let behind = symbols.partition_point(|symbol| symbol.address <= address);
+        // Symbols nest rarely and aliases share an address: a short look backwards finds the covering one.
+        let candidates = symbols.get(behind.saturating_sub(16)..behind)?;
+        candidates.iter().rev().find_map(|symbol| {
+            let distance = address.checked_sub(symbol.address)?;
+            (distance < symbol.size.max(1)).then_some((symbol, distance))
+        })
+    }
+}
+
+fn file_range(bytes: &[u8], offset: u64, size: u64) -> Option<Range<usize>> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(usize::try_from(size).ok()?)?;
+    (end <= bytes.len()).then_some(start..end)
+}

@@ -1,0 +1,219 @@
+//! Frames and values of C and C++ programs.
+
+mod common;
+
+use common::{build, run_tool, run_until_nth_stop, run_until_stop, show_own_frames, show_variables};
+use expect_test::expect;
+
+#[test]
+fn c_through_a_signal_handler() {
+    let program = build("values.c", "cc", &["-g", "-O0"]);
+    let capture = run_until_nth_stop(&program.path, 2).capture();
+    let frames = show_own_frames(&capture);
+    assert!(frames.contains("SignalTrampoline"), "{frames}");
+    expect![[r#"
+        target: int * = null
+        value: int = 6
+    "#]]
+    .assert_eq(&show_variables(&capture, "fail"));
+    expect![[r#"
+        request: request * = 0x…
+          *: request
+            path: const char * = "/orders"
+            method: char[8] = "GET"
+            raw: unsigned char[4] = b"\x01\x02\xfe\xff"
+            color: color = GREEN
+            number: number
+              i: int = 1069547520
+              f: float = 1.5
+            flags: flags
+              ready: unsigned int = 1
+              kind: unsigned int = 5
+              delta: int = -3
+            corners: point_t[2]
+              [0]: point_t
+                x: int = 1
+                y: int = 2
+              [1]: point_t
+                x: int = 3
+                y: int = 4
+            ratio: double = 0.1
+            precise: long double = 2.5
+            opaque: void * = 0x…
+            handler: int (*)() = 0x… <twice>
+            list: node * = 0x…
+              *: node
+                value: int = 1
+                next: node * = 0x…
+                  *: node
+                    value: int = 2
+                    next: node * = null
+            nothing: char * = null
+            password: const char * = <redacted: password>
+        attempt: int = 3
+        small: uint8_t = 200
+        local: int = 6
+        bad: int * = null
+        letter: char = 120 'x'
+        yes: _Bool = true
+        length: size_t = 7
+        matrix: int[2][3]
+          [0]:
+            [0]: int = 1
+            [1]: int = 2
+            [2]: int = 3
+          [1]:
+            [0]: int = 4
+            [1]: int = 5
+            [2]: int = 6
+        later: int = <not set yet: declared on line 43>
+    "#]]
+    .assert_eq(&show_variables(&capture, "serve"));
+}
+
+#[test]
+fn c_at_the_faulting_instruction() {
+    let program = build("values.c", "cc", &["-g", "-O0"]);
+    let stopped = run_until_stop(&program.path);
+    assert_eq!(stopped.signal, libc::SIGSEGV);
+    let capture = stopped.capture();
+    expect![[r#"
+        User fail values.c:31
+        User serve values.c:42
+        User main values.c:61
+        None
+    "#]]
+    .assert_eq(&show_own_frames(&capture));
+    expect!["fail (values.c:31)"].assert_eq(&capture.site.to_string());
+}
+
+#[test]
+fn every_form_of_debug_information_says_the_same() {
+    let reference = build("values.c", "cc", &["-g", "-O0"]);
+    let reference = show_variables(&run_until_stop(&reference.path).capture(), "serve");
+    for flags in [
+        &["-gdwarf-4", "-O0"] as &[&str],
+        &["-gdwarf-5", "-O0", "-gz=zlib"],
+        &["-gdwarf-4", "-O0", "-no-pie"],
+        &["-g", "-O0", "-static-pie"],
+        &["-g", "-O0", "-Wl,--no-eh-frame-hdr"],
+        &["-g", "-O0", "-fno-asynchronous-unwind-tables"],
+        &["-g", "-O0", "-Wl,--build-id=none"],
+    ] {
+        let program = build("values.c", "cc", flags);
+        assert_eq!(show_variables(&run_until_stop(&program.path).capture(), "serve"), reference, "{flags:?}");
+    }
+}
+
+#[test]
+fn debug_information_in_a_file_of_its_own() {
+    let program = build("values.c", "cc", &["-g", "-O0"]);
+    let whole = show_variables(&run_until_stop(&program.path).capture(), "serve");
+    run_tool(&program, "objcopy", &["--only-keep-debug", "program", "program.debug"]);
+    run_tool(&program, "objcopy", &["--strip-all", "--add-gnu-debuglink=program.debug", "program"]);
+    let capture = run_until_stop(&program.path).capture();
+    assert_eq!(show_variables(&capture, "serve"), whole);
+}
+
+#[test]
+fn a_stripped_program_says_what_is_missing() {
+    let program = build("values.c", "cc", &["-O0", "-s"]);
+    let capture = run_until_stop(&program.path).capture();
+    let frames = &capture.failing_thread().expect("it failed").frames;
+    assert!(frames.len() >= 5, "{frames:?}");
+    assert!(frames.iter().take(3).all(|frame| frame.function.starts_with("program+0x")), "{frames:?}");
+    let losses = &capture.not_captured;
+    assert!(losses.iter().any(|loss| loss.why.contains("stripped")), "{losses:?}");
+}
+
+#[test]
+fn cpp_with_an_exception_that_nobody_catches() {
+    let program = build("values.cpp", "c++", &["-g", "-O0"]);
+    let capture = run_until_stop(&program.path).capture();
+    expect![[r#"
+        User shop::Cart<shop::Item>::checkout values.cpp:18
+        User main values.cpp:29
+        None
+    "#]]
+    .assert_eq(&show_own_frames(&capture));
+    expect![[r#"
+        this: const Cart<shop::Item> * = 0x…
+          *: Cart<shop::Item>
+            items: vector<shop::Item, std::allocator<shop::Item> >
+              [0]: Item
+                Base: Base
+                  id: int = 7
+                name: string = "pen"
+                price: double = 1.5
+              [1]: Item
+                Base: Base
+                  id: int = 7
+                name: string = "ink"
+                price: double = 2.25
+            state: State = Closed
+        coupon: const string & = 0x…
+          *: const string = "SPRING"
+        count: int & = 0x…
+          *: int = 2
+        longer: string = "a text that does not fit into the small buffer"
+        owned: unique_ptr<int, std::default_delete<int> > = 0x…
+          *: int = 9
+    "#]]
+    .assert_eq(&show_variables(&capture, "checkout"));
+    expect!["shop::Cart<shop::Item>::checkout (values.cpp:18)"].assert_eq(&capture.site.to_string());
+}
+
+#[test]
+fn budgets_cut_and_say_so() {
+    let program = build("values.cpp", "c++", &["-g", "-O0"]);
+    let stopped = run_until_stop(&program.path);
+    let options =
+        freezeframe_debuginfo::Options { depth: 1, breadth: 1, string_bytes: 6, ..Default::default() };
+    expect![[r#"
+        this: const Cart<shop::Item> * = 0x…
+          *: Cart<shop::Item> = <left out: deeper than the limit>
+        coupon: const string & = 0x…
+          *: const string = "SPRING"
+        count: int & = 0x…
+          *: int = 2
+        longer: string = "a text"…
+        owned: unique_ptr<int, std::default_delete<int> > = 0x…
+          *: int = 9
+    "#]]
+    .assert_eq(&show_variables(&stopped.capture_with(&options), "checkout"));
+    let options = freezeframe_debuginfo::Options { variables_max: 3, ..Default::default() };
+    let capture = stopped.capture_with(&options);
+    expect![[r#"
+        this: const Cart<shop::Item> * = 0x…
+          *: Cart<shop::Item>
+            items: vector<shop::Item, std::allocator<shop::Item> >
+              [0]:  = <left out: the limit of variables is reached>
+              [1]:  = <left out: the limit of variables is reached>
+            state:  = <left out: the limit of variables is reached>
+        coupon:  = <left out: the limit of variables is reached>
+        count:  = <left out: the limit of variables is reached>
+        longer:  = <left out: the limit of variables is reached>
+        owned:  = <left out: the limit of variables is reached>
+    "#]]
+    .assert_eq(&show_variables(&capture, "checkout"));
+    assert!(capture.not_captured.iter().any(|loss| loss.why.contains("limit")), "{:?}", capture.not_captured);
+}
+
+#[test]
+fn arguments_that_only_the_caller_still_knows() {
+    let program = build("entry.c", "cc", &["-g", "-O2"]);
+    let capture = run_until_stop(&program.path).capture();
+    expect![[r#"
+        first: long int = 17
+        second: long int = 5
+        third: long int = 99
+        kept: long int = <optimised out>
+    "#]]
+    .assert_eq(&show_variables(&capture, "work"));
+    expect![[r#"
+        argc: int = <optimised out>
+        argv: char * * = <optimised out>
+        saved: long int = 5
+    "#]]
+    .assert_eq(&show_variables(&capture, "main"));
+}

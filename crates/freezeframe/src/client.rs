@@ -1,0 +1,135 @@
+//! Talking to the daemon's API over its unix socket, and plain HTTP to the demo's shop.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use freezeframe_model::IncidentId;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::error::{CommandError, Kind};
+
+/// Answers longer than this are refused.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Writing a core of many gigabytes takes minutes.
+const ANSWER_LIMIT: Duration = Duration::from_secs(660);
+
+const SOCKET: &str = "daemon.sock";
+
+/// Socket paths are limited to 107 bytes, data directories are not: the directory is named by a descriptor.
+fn socket_path(data: &Path) -> io::Result<(std::fs::File, PathBuf)> {
+    let directory = std::fs::File::open(data)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
+    Ok((directory, path))
+}
+
+/// Listens on the daemon's socket; the store's lock has made sure that we are the only daemon.
+pub(crate) fn bind(data: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let (_directory, path) = socket_path(data)?;
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// What an HTTP server answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// One request on a fresh connection.
+pub(crate) async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+    Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+}
+
+/// The daemon of a data directory.
+pub(crate) struct Client {
+    data: PathBuf,
+}
+
+impl Client {
+    pub(crate) fn new(data: &Path) -> Self {
+        Self { data: data.to_owned() }
+    }
+
+    /// Does something to an incident's process; the daemon's sentence about it, and a process id where there is one.
+    pub(crate) fn act(
+        &self,
+        incident: IncidentId,
+        action: &str,
+        body: &Value,
+    ) -> Result<(String, Option<i32>), CommandError> {
+        let answer = self.post(&format!("/api/v1/incidents/{incident}/{action}"), body)?;
+        let text = answer.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let pid = answer.get("pid").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
+        Ok((text, pid))
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let request = Request::post(path)
+                .header("host", "localhost")
+                .header("content-type", "application/json")
+                .body(Full::new(Bytes::from(body.to_string())))
+                .map_err(|error| CommandError::failed(error.to_string()))?;
+            let stream = self.connect().await?;
+            let answer = tokio::time::timeout(ANSWER_LIMIT, exchange(stream, request))
+                .await
+                .map_err(|_| CommandError::new(Kind::TimedOut, "the daemon does not answer"))?
+                .map_err(CommandError::failed)?;
+            understand(&answer)
+        })
+    }
+
+    async fn connect(&self) -> Result<UnixStream, CommandError> {
+        let connected = match socket_path(&self.data) {
+            Ok((_directory, path)) => UnixStream::connect(&path).await,
+            Err(error) => Err(error),
+        };
+        connected.map_err(|error| {
+            let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Denied } else { Kind::Failed };
+            CommandError::new(kind, format!("no daemon answers for {} ({error})", self.data.display()))
+                .hint("start it again with the same data directory: `freezeframe run --data-dir …` adopts what is held")
+        })
+    }
+}
+
+fn understand(answer: &Answer) -> Result<Value, CommandError> {
+    let value: Value = serde_json::from_slice(&answer.body)
+        .map_err(|error| CommandError::failed(format!("the daemon's answer is not JSON: {error}")))?;
+    if answer.status.is_success() {
+        return Ok(value);
+    }
+    let kind = match answer.status {
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
+        StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
+        _ => Kind::Failed,
+    };
+    let error = value.get("error").cloned().unwrap_or_default();
+    let text = error.get("message").and_then(Value::as_str).unwrap_or("the daemon refused");
+    let hints = error.get("hints").and_then(Value::as_array).cloned().unwrap_or_default();
+    let command = CommandError::new(kind, text);
+    Err(hints.iter().filter_map(Value::as_str).fold(command, CommandError::hint))
+}

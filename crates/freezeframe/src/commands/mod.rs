@@ -1,0 +1,155 @@
+//! The command line. To add one: a module with `Arguments` and `run`, and a line in [`Command`] and [`run`].
+
+mod act;
+mod attach;
+mod demo;
+mod demo_story;
+mod doctor;
+mod run;
+mod shim;
+mod show;
+mod transfer;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use freezeframe_store::Store;
+
+use crate::error::CommandError;
+use crate::render::Style;
+
+/// Hold a failing server exactly where it broke, keep production healthy without it.
+#[derive(Parser)]
+#[command(name = "freezeframe", version, propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the main job on a sample shop that breaks on real traffic.
+    Demo(demo::Arguments),
+    /// Run a service under supervision, behind the gate.
+    Run(run::Arguments),
+    /// List incidents, newest first.
+    Incidents(show::ListArguments),
+    /// Show one incident: what broke, where, with which values.
+    Show(show::Arguments),
+    /// Attach gdb or lldb to a held process; it is held as before when the debugger leaves.
+    Attach(attach::Arguments),
+    /// Let a held process run on. It gets no new requests and is ended in good order.
+    Release(act::Arguments),
+    /// End a held process.
+    Kill(act::Arguments),
+    /// Make the lease of a hold longer.
+    Extend(act::ExtendArguments),
+    /// Write an ELF core of a held process, which stays held.
+    Core(act::CoreArguments),
+    /// Write an incident to one file that can be read anywhere.
+    Export(transfer::ExportArguments),
+    /// Take an exported incident into this data directory.
+    Import(transfer::ImportArguments),
+    /// Show an exported incident without importing it.
+    Open(transfer::OpenArguments),
+    /// Tell what this host can do, and how to get the rest.
+    Doctor(doctor::Arguments),
+    /// Print the token with which people log in to the page.
+    Token(DataDirectory),
+    /// One instance's parent and tracer; started by `run`.
+    #[command(hide = true)]
+    Shim(shim::Arguments),
+    /// The demo's sample shop.
+    #[command(hide = true)]
+    Shop,
+}
+
+/// Where the daemon and its store are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataDirectory {
+    /// Data directory of the daemon.
+    #[arg(long, env = "FREEZEFRAME_DATA_DIR", default_value = ".freezeframe", value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+impl DataDirectory {
+    /// Its store, for reading.
+    fn store(&self) -> Result<Store, CommandError> {
+        Store::open_read_only(&self.data_dir).map_err(|error| {
+            CommandError::from(error)
+                .hint("name the data directory of `freezeframe run` by --data-dir or FREEZEFRAME_DATA_DIR")
+        })
+    }
+}
+
+/// Runs a command; its exit code.
+pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
+    match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Incidents(arguments) => show::list(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Attach(arguments) => attach::run(&arguments),
+        Command::Release(arguments) => act::run(&arguments, "release"),
+        Command::Kill(arguments) => act::run(&arguments, "kill"),
+        Command::Extend(arguments) => act::extend(&arguments),
+        Command::Core(arguments) => act::core(&arguments),
+        Command::Export(arguments) => transfer::export(&arguments),
+        Command::Import(arguments) => transfer::import(&arguments),
+        Command::Open(arguments) => transfer::open(&arguments),
+        Command::Doctor(arguments) => Ok(doctor::run(arguments.json)),
+        Command::Token(data) => print(&crate::token::read(&data.data_dir)?),
+        Command::Shim(arguments) => shim::run(&arguments),
+        Command::Shop => shim::shop(),
+    }
+}
+
+/// The one place that writes results: a reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> Result<i32, CommandError> {
+    let mut out = std::io::stdout().lock();
+    match out
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+    {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(0),
+    }
+}
+
+/// JSON, indented, on standard output.
+fn print_json<T: serde::Serialize>(value: &T) -> Result<i32, CommandError> {
+    print(&serde_json::to_string_pretty(value).map_err(|error| CommandError::failed(error.to_string()))?)
+}
+
+/// Messages to people while something goes on.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// An error, as every command reports it.
+pub(crate) fn complain(error: &CommandError) {
+    say(&error.to_string());
+}
+
+/// How pages are written: in colour for a terminal that wants it (https://no-color.org).
+fn style() -> Style {
+    let color =
+        std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(110);
+    Style { color, width }
+}
+
+/// Our own messages, on standard error; `FREEZEFRAME_LOG` filters them (`debug`, `freezeframe=trace` …).
+fn log_to_stderr(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FREEZEFRAME_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A line that cannot be written (a full disk) would be complained of by `eprintln!`, which panics for the same reason.
+        .log_internal_errors(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}

@@ -1,0 +1,54 @@
+//! `incidents` and `show`: what is in the store, for people and as JSON. They work with and without a daemon.
+
+use freezeframe_api::dto::{IncidentList, IncidentView};
+use freezeframe_model::IncidentId;
+
+use super::DataDirectory;
+use crate::error::{CommandError, Kind};
+use crate::render;
+
+#[derive(clap::Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    data: DataDirectory,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// How many at most.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    data: DataDirectory,
+    /// For example INC-42.
+    id: IncidentId,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn list(arguments: &ListArguments) -> Result<i32, CommandError> {
+    let incidents = arguments.data.store()?.list(arguments.limit)?;
+    match arguments.json {
+        true => super::print_json(&IncidentList::from(incidents.as_slice())),
+        false => super::print(&render::incidents(&incidents, super::style())),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
+    let store = arguments.data.store()?;
+    let incident = store.incident(arguments.id)?.ok_or_else(|| not_found(arguments.id))?;
+    let capture = store.capture(arguments.id)?;
+    match arguments.json {
+        true => super::print_json(&IncidentView::from((&incident, capture.as_ref()))),
+        false => super::print(&render::incident(&incident, capture.as_ref(), super::style())),
+    }
+}
+
+pub(crate) fn not_found(id: IncidentId) -> CommandError {
+    CommandError::new(Kind::NotFound, format!("there is no incident {id}"))
+        .hint("`freezeframe incidents` lists them")
+}

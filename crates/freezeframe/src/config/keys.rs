@@ -1,0 +1,242 @@
+//! Every setting, in the order of the reference page. To add one: a field in [`Config`], its default, and a row here.
+
+use super::Config;
+use super::assign::Kind;
+use super::quantity::is_name;
+
+/// A setting.
+pub(super) struct Key {
+    /// Where it stands in the file: `hold.drain_ms`.
+    pub(super) path: &'static str,
+    /// What kind of value it has.
+    pub(super) kind: Kind,
+    /// For the reference page.
+    pub(super) doc: &'static str,
+}
+
+/// A section of the file.
+pub(super) struct Section {
+    /// As in the file: `hold.redact`.
+    pub(super) name: &'static str,
+    /// For the reference page.
+    pub(super) doc: &'static str,
+}
+
+/// Largest time in milliseconds that makes sense anywhere: ten minutes.
+const TEN_MINUTES: u64 = 600_000;
+const MS: &str = "milliseconds";
+
+/// Every section, in the order of the reference page.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { name: "service", doc: "What is run, and where it is reached." },
+    Section { name: "service.ready", doc: "When a started instance may take requests." },
+    Section { name: "hold", doc: "What is held when something breaks, and how much of it at most." },
+    Section {
+        name: "hold.redact",
+        doc: "What is a secret, besides what Freezeframe takes for one by itself.",
+    },
+    Section {
+        name: "hold.user_code",
+        doc: "Which code is your own, where the guess by source path is wrong: the site of an error is the first frame of your own code.",
+    },
+    Section { name: "store", doc: "What is kept, and how much of it." },
+];
+
+/// Every setting outside of `[alert]`.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        path: "service.name",
+        kind: Kind::Text(|c| &mut c.service.name, name),
+        doc: "Name in incidents and alerts. The default is the file name of the program.",
+    },
+    Key {
+        path: "service.command",
+        kind: Kind::Texts(|c| &mut c.service.command),
+        doc: "Program and arguments, without a shell. What follows `--` on the command line takes its place. An instance finds its port in place of `{port}` and in the variable `PORT`.",
+    },
+    Key {
+        path: "service.listen",
+        kind: Kind::Address(|c| &mut c.service.listen),
+        doc: "Where the gate takes requests for the service.",
+    },
+    Key {
+        path: "service.admin",
+        kind: Kind::Address(|c| &mut c.service.admin),
+        doc: "Where the page and the API are. It must be a loopback address: tokens pass over it unencrypted.",
+    },
+    Key {
+        path: "service.public_url",
+        kind: Kind::MaybeText(|c| &mut c.service.public_url, http_url),
+        doc: "Address under which people reach the page, for the links in alerts: that of a proxy with TLS in front of `admin`. Without it, links name `admin`.",
+    },
+    Key {
+        path: "service.instances",
+        kind: Kind::Count(|c| &mut c.service.instances, 1..=64),
+        doc: "Instances that serve.",
+    },
+    Key {
+        path: "service.spares",
+        kind: Kind::Count(|c| &mut c.service.spares, 0..=16),
+        doc: "Instances that are started and ready, to take the place of one that breaks.",
+    },
+    Key {
+        path: "service.env",
+        kind: Kind::Table(|c| &mut c.service.env),
+        doc: "Environment variables of the instances, besides those that Freezeframe was started with.",
+    },
+    Key {
+        path: "service.directory",
+        kind: Kind::MaybePath(|c| &mut c.service.directory),
+        doc: "Working directory of the instances. The default is the present one.",
+    },
+    Key {
+        path: "service.stop_ms",
+        kind: Kind::Number(|c| &mut c.service.stop_ms, 0..=TEN_MINUTES, MS),
+        doc: "Time for an instance to end by itself after SIGTERM; then it is killed.",
+    },
+    Key {
+        path: "service.ready.path",
+        kind: Kind::MaybeText(|c| &mut c.service.ready.path, url_path),
+        doc: "Path that must answer 2xx before an instance takes requests. Without it, an open port is enough.",
+    },
+    Key {
+        path: "service.ready.timeout_ms",
+        kind: Kind::Number(|c| &mut c.service.ready.timeout_ms, 100..=TEN_MINUTES, MS),
+        doc: "Time to become ready; then the instance is killed and started anew.",
+    },
+    Key {
+        path: "hold.enabled",
+        kind: Kind::Flag(|c| &mut c.hold.enabled),
+        doc: "Whether anything is held at all. Without it, errors are only counted.",
+    },
+    Key {
+        path: "hold.drain_ms",
+        kind: Kind::Number(|c| &mut c.hold.drain_ms, 0..=TEN_MINUTES, MS),
+        doc: "Time in which the other requests of a failing instance may finish before it is frozen.",
+    },
+    Key {
+        path: "hold.lease",
+        kind: Kind::Duration(|c| &mut c.hold.lease_ms, 1_000..=86_400_000),
+        doc: "How long a process is held before it is turned into a core file and ended.",
+    },
+    Key {
+        path: "hold.held_max",
+        kind: Kind::Count(|c| &mut c.hold.held_max, 0..=64),
+        doc: "Processes held at a time. Further errors pass through and are counted.",
+    },
+    Key {
+        path: "hold.held_bytes_max",
+        kind: Kind::Size(|c| &mut c.hold.held_bytes_max, 1 << 20..=1 << 44),
+        doc: "Resident memory of all held processes.",
+    },
+    Key {
+        path: "hold.healthy_min",
+        kind: Kind::Count(|c| &mut c.hold.healthy_min, 0..=64),
+        doc: "Serving instances that a hold must leave. Nothing is held that would leave fewer.",
+    },
+    Key {
+        path: "hold.stall_ms",
+        kind: Kind::MaybeNumber(|c| &mut c.hold.stall_ms, 100..=TEN_MINUTES, MS),
+        doc: "An instance that answers nothing for this long has stalled: its stacks are captured, and it is held or replaced. Without it, stalls are not looked for.",
+    },
+    Key {
+        path: "hold.health_path",
+        kind: Kind::MaybeText(|c| &mut c.hold.health_path, url_path),
+        doc: "Path that is asked regularly to notice stalls of an idle instance.",
+    },
+    Key {
+        path: "hold.server_errors",
+        kind: Kind::Flag(|c| &mut c.hold.server_errors),
+        doc: "Whether an answer with a status from 500 to 599 is recorded as an incident.",
+    },
+    Key {
+        path: "hold.redact.names",
+        kind: Kind::Texts(|c| &mut c.hold.redact.names),
+        doc: "Parts of names whose values are secrets.",
+    },
+    Key {
+        path: "hold.redact.patterns",
+        kind: Kind::Texts(|c| &mut c.hold.redact.patterns),
+        doc: "Regular expressions for values that are secrets.",
+    },
+    Key {
+        path: "hold.redact.allow_names",
+        kind: Kind::Texts(|c| &mut c.hold.redact.allow_names),
+        doc: "Names that are no secrets although they look like it.",
+    },
+    Key {
+        path: "hold.user_code.include",
+        kind: Kind::Texts(|c| &mut c.hold.user_code.include),
+        doc: "Prefixes of function names or source paths that are your own code.",
+    },
+    Key {
+        path: "hold.user_code.exclude",
+        kind: Kind::Texts(|c| &mut c.hold.user_code.exclude),
+        doc: "Prefixes of function names or source paths that are not; they take precedence.",
+    },
+    Key {
+        path: "store.dir",
+        kind: Kind::Path(|c| &mut c.store.dir),
+        doc: "Directory for incidents, capsules, the token and the sockets. Created with access for its owner only.",
+    },
+    Key {
+        path: "store.bytes",
+        kind: Kind::Size(|c| &mut c.store.bytes, 1 << 20..=1 << 50),
+        doc: "Size of all capsules. The oldest make room.",
+    },
+    Key {
+        path: "store.files",
+        kind: Kind::Number(|c| &mut c.store.files, 10..=10_000_000, ""),
+        doc: "Number of files of all capsules. The oldest make room.",
+    },
+    Key {
+        path: "store.core_bytes_max",
+        kind: Kind::Size(|c| &mut c.store.core_bytes_max, 0..=1 << 50),
+        doc: "Size of one core file. What does not fit is left out of it. `\"0B\"` keeps no core files.",
+    },
+];
+
+impl Key {
+    /// The setting of this path.
+    pub(super) fn find(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// `hold` of `hold.drain_ms`.
+    pub(super) fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// `drain_ms` of `hold.drain_ms`.
+    pub(super) fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// `FREEZEFRAME_HOLD_DRAIN_MS` of `hold.drain_ms`.
+    pub(super) fn variable(&self) -> String {
+        format!("FREEZEFRAME_{}", self.path.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The default as it would stand in the file.
+    pub(super) fn default(&self) -> Option<String> {
+        self.kind.show(&mut Config::default())
+    }
+}
+
+fn name(text: &str) -> Result<(), String> {
+    let fits = (1..=64).contains(&text.len()) && text.chars().all(is_name) && !text.starts_with('.');
+    if fits { Ok(()) } else { Err("expected 1 to 64 letters, digits, `-`, `_` or `.`".to_owned()) }
+}
+
+fn url_path(text: &str) -> Result<(), String> {
+    let fits =
+        text.starts_with('/') && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(()) } else { Err("expected a path like \"/healthz\"".to_owned()) }
+}
+
+fn http_url(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let fits = !host.is_empty() && !host.contains('@') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(()) } else { Err("expected an address like \"https://freezeframe.example.org\"".to_owned()) }
+}

@@ -1,0 +1,96 @@
+//! The one error of the command line: what happened, why, what to do next, and the exit code.
+
+use std::fmt;
+
+use freezeframe_store::StoreError;
+
+/// Exit codes of every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// 1
+    Failed,
+    /// 2
+    Usage,
+    /// 3
+    NotFound,
+    /// 4
+    Denied,
+    /// 5
+    TimedOut,
+}
+
+/// What a command says when it cannot do what it was asked.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// With everything that caused it.
+    pub(crate) fn caused(kind: Kind, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::new(kind, message)
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) fn exit_code(&self) -> i32 {
+        match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::NotFound => 3,
+            Kind::Denied => 4,
+            Kind::TimedOut => 5,
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+impl From<std::io::Error> for CommandError {
+    fn from(error: std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            std::io::ErrorKind::PermissionDenied => Kind::Denied,
+            std::io::ErrorKind::TimedOut => Kind::TimedOut,
+            _ => Kind::Failed,
+        };
+        Self::caused(kind, &error)
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let kind = match error {
+            StoreError::NotFound(_) | StoreError::NoIncident(_) => Kind::NotFound,
+            _ => Kind::Failed,
+        };
+        Self::caused(kind, &error)
+    }
+}

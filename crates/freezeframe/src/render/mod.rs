@@ -1,0 +1,109 @@
+//! What a person sees in the terminal: the page of one incident, and the list of all.
+//!
+//! The order is that of need at 3 am: are users still hurt, what broke, where, with which values, for how long it stays held, and what can
+//! be done. Nothing here prints or asks the terminal for anything; the caller says how wide it is and whether it shows colour.
+
+mod evidence;
+mod list;
+mod page;
+mod stack;
+#[cfg(test)]
+mod tests;
+
+use freezeframe_api::words;
+use freezeframe_model::{Capture, Incident, Timestamp};
+
+use page::Page;
+use page::Tone::{Bad, Blue, Good, Plain, Soft, Strong, Warn};
+
+pub(crate) use list::incidents;
+
+/// Lines of a message on the page.
+const MAX_MESSAGE_LINES: usize = 20;
+
+/// How the page is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Whether to use ANSI colours.
+    pub(crate) color: bool,
+    /// Columns of the terminal; below 40 is taken for 40.
+    pub(crate) width: usize,
+}
+
+/// The page of an incident, as of now.
+pub(crate) fn incident(incident: &Incident, capture: Option<&Capture>, style: Style) -> String {
+    incident_at(incident, capture, style, Timestamp::now())
+}
+
+/// The page of an incident as of `now`.
+fn incident_at(incident: &Incident, capture: Option<&Capture>, style: Style, now: Timestamp) -> String {
+    let mut page = Page::new(style);
+    head(&mut page, incident, now);
+    impact(&mut page, incident, now);
+    stack::site(&mut page, incident, capture);
+    if let Some(capture) = capture {
+        stack::failing(&mut page, capture);
+        stack::others(&mut page, capture);
+    }
+    evidence::request(&mut page, &incident.request);
+    evidence::logs(&mut page, &incident.logs);
+    evidence::not_captured(&mut page, incident, capture);
+    page.heading("Next", "");
+    for (command, meaning) in words::next_commands(incident) {
+        page.line(2, &[(Strong, &format!("{command:<30}")), (Soft, " "), (Soft, meaning)]);
+    }
+    page.finish()
+}
+
+fn head(page: &mut Page, incident: &Incident, now: Timestamp) {
+    let state = format!("{} {}", words::state_icon(incident.state), incident.state);
+    let tone = if incident.state.is_live() { Blue } else { Plain };
+    let mut facts = format!("{}/{}", incident.service, incident.instance);
+    if incident.state.is_live() && incident.hold.pid > 0 {
+        facts += &format!("  pid {}", incident.hold.pid);
+    }
+    let build = words::short_build(incident);
+    if !build.is_empty() {
+        facts += &format!("  build {build}");
+    }
+    let ago = words::duration_ms(now.since_ms(incident.captured_at));
+    facts += &format!("  {} ({ago} ago)", words::date_and_time(incident.captured_at));
+    page.line(
+        0,
+        &[(Strong, &incident.id.to_string()), (Plain, "  "), (tone, &state), (Plain, "  "), (Soft, &facts)],
+    );
+    page.blank();
+    let message = incident.message.trim();
+    for line in message.lines().take(MAX_MESSAGE_LINES) {
+        page.line(0, &[(Bad, line)]);
+    }
+    if message.lines().count() > MAX_MESSAGE_LINES {
+        page.line(0, &[(Soft, "… the message goes on")]);
+    }
+    page.line(0, &[(Plain, &incident.sentence())]);
+    page.blank();
+}
+
+/// What it did to users, how it is held, for how long, and how often it was seen.
+fn impact(page: &mut Page, incident: &Incident, now: Timestamp) {
+    let mut fact = |name: &str, well: Option<bool>, text: &str| {
+        let (mark, tone) = match well {
+            Some(true) => ((Good, "✓ "), Plain),
+            Some(false) => ((Warn, "! "), Warn),
+            None => ((Plain, "  "), Plain),
+        };
+        page.line(2, &[mark, (Soft, &format!("{name:<15}")), (tone, text)]);
+    };
+    let (well, replaced) = words::replaced(incident);
+    fact("Users", well, &replaced);
+    fact("Requests lost", Some(incident.requests_lost == 0), &words::requests_lost(incident));
+    let (firm, hold) = words::quarantine(incident);
+    fact("Quarantine", firm, &hold);
+    if let Some(lease) = words::lease(incident, now) {
+        let until = words::date_and_time(incident.hold.lease_until);
+        fact("Lease", None, &format!("{lease} ({})", until.get(11..).unwrap_or_default()));
+    }
+    fact("Seen", None, &words::seen(incident));
+    let fingerprint = incident.fingerprint.to_string();
+    fact("Fingerprint", None, &fingerprint);
+}

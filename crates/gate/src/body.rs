@@ -1,0 +1,190 @@
+//! The bodies that pass through: one frame at a time, never collected here.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use freezeframe_model::Outcome;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use crate::flight::Flight;
+use crate::pool::Connection;
+use crate::route::Instance;
+use crate::slot::Verdict;
+
+/// Body of a request on its way to an instance.
+pub(crate) enum RequestBody {
+    /// None, or kept whole for a second attempt.
+    Kept(Option<Bytes>),
+    /// As the client sends it.
+    Passing(Incoming, Arc<Instance>),
+}
+
+impl RequestBody {
+    /// The client's own body, where it was not touched yet.
+    pub(crate) fn into_incoming(self) -> Option<Incoming> {
+        match self {
+            Self::Kept(_) => None,
+            Self::Passing(incoming, _) => Some(incoming),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Kept(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passing(incoming, instance) => {
+                let frame = Pin::new(incoming).poll_frame(cx);
+                if matches!(frame, Poll::Ready(Some(Ok(_)))) {
+                    instance.touch();
+                }
+                frame
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Kept(bytes) => bytes.is_none(),
+            Self::Passing(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Kept(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Passing(incoming, _) => incoming.size_hint(),
+        }
+    }
+}
+
+/// Body of a response on its way to the client.
+pub(crate) enum ResponseBody {
+    /// The gate's own words.
+    Own(Option<Bytes>),
+    /// An instance's.
+    Passing(Passing),
+}
+
+/// A response that an instance is still sending.
+pub(crate) struct Passing {
+    incoming: Incoming,
+    flight: Box<Flight>,
+    /// Goes back to the pool once the body is over.
+    connection: Option<Connection>,
+}
+
+/// Why a response breaks off.
+#[derive(Debug)]
+pub(crate) enum BrokenOff {
+    /// The instance did.
+    Upstream(hyper::Error),
+    /// The instance was taken out of service while it answered.
+    Quarantined,
+}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(_) => f.write_str("the instance broke its response off"),
+            Self::Quarantined => f.write_str("the instance was quarantined while it answered"),
+        }
+    }
+}
+
+impl Error for BrokenOff {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Upstream(error) => Some(error),
+            Self::Quarantined => None,
+        }
+    }
+}
+
+impl ResponseBody {
+    /// Passes an instance's body on; ends the flight right away where there is none.
+    pub(crate) fn passing(incoming: Incoming, flight: Box<Flight>, connection: Connection) -> Self {
+        let mut passing = Passing { incoming, flight, connection: Some(connection) };
+        if passing.incoming.is_end_stream() {
+            passing.complete();
+            return Self::Own(None);
+        }
+        Self::Passing(passing)
+    }
+}
+
+impl Passing {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Poll::Ready(verdict) = self.flight.poll_verdict(cx) {
+            let (Verdict::Abort(incident) | Verdict::Refuse(incident) | Verdict::Retry(incident)) = verdict;
+            self.flight.end(Outcome::Refused(incident));
+            self.connection = None;
+            return Poll::Ready(Some(Err(BrokenOff::Quarantined)));
+        }
+        match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.flight.touch();
+                // The server does not ask again once it knows that this was the last frame; trailers always are.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
+                    self.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.flight.end(Outcome::UpstreamFailed(crate::proxy::chain(&error)));
+                self.connection = None;
+                Poll::Ready(Some(Err(BrokenOff::Upstream(error))))
+            }
+            None => {
+                self.complete();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn complete(&mut self) {
+        self.flight.end(Outcome::Answered);
+        if let Some(connection) = self.connection.take() {
+            connection.give_back(self.flight.worker());
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match self.get_mut() {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passing(passing) => passing.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Passing(passing) => passing.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Passing(passing) => passing.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The byte stream of one client: tells HTTP/2 from HTTP/1 by its first bytes, and lets [`Framing`] look at HTTP/1.
+//!
+//! It does not know about requests; the task that serves one tells it through [`Switch`] when the stream became a tunnel.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use crate::framing::Framing;
+
+/// How an HTTP/2 client with prior knowledge begins (RFC 9113 section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is put in the place of an offending line's end, and of everything after it: the HTTP library takes a NUL for an
+/// error wherever lines are expected, answers 400 where it still can, and closes the connection.
+const SPOILER: &[u8] = b"\0\r\n\r\n";
+/// How long, and for how many bytes, a client may go on sending after it was told that its request is refused.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What the two ends of a connection's handling tell each other. (Atomic only because upgraded streams have to be `Send`.)
+#[derive(Debug, Default)]
+pub(crate) struct Switch {
+    tunnel: AtomicBool,
+    early: AtomicBool,
+}
+
+impl Switch {
+    /// From now on the stream is no HTTP. False where bytes came before the upgrade was granted: they were looked at as HTTP,
+    /// and no client of a known protocol sends any (RFC 6455 section 4.1), so such a stream must not become a tunnel.
+    pub(crate) fn become_tunnel(&self) -> bool {
+        self.tunnel.store(true, Ordering::Relaxed);
+        !self.early.load(Ordering::Relaxed)
+    }
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct ClientIo {
+    stream: TcpStream,
+    /// What is handed on before the stream's own bytes: the first ones, read to tell the protocol, or the spoiler.
+    prefix: [u8; PREFACE.len()],
+    prefix_at: usize,
+    prefix_len: usize,
+    is_spoiled: bool,
+    is_http2: bool,
+    /// Only for HTTP/1, and only until it becomes a tunnel.
+    framing: Option<Framing>,
+    switch: Arc<Switch>,
+    closing: Closing,
+}
+
+/// How far the connection is closed.
+#[derive(Debug)]
+enum Closing {
+    No,
+    /// Our side is; so many bytes of the client's were thrown away since.
+    WriteSide {
+        discarded: usize,
+        until: Option<Pin<Box<Sleep>>>,
+    },
+}
+
+impl ClientIo {
+    /// Reads until the protocol is clear: one byte is enough for every method but `P…`.
+    ///
+    /// # Errors
+    /// Where the stream ends or fails before.
+    pub(crate) async fn sniff(mut stream: TcpStream, switch: Arc<Switch>) -> io::Result<Self> {
+        let (mut prefix, mut len) = ([0; PREFACE.len()], 0);
+        while len < PREFACE.len() && prefix.get(..len) == PREFACE.get(..len) {
+            let read = stream.read(prefix.get_mut(len..).unwrap_or_default()).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            len += read;
+        }
+        let is_http2 = prefix == *PREFACE;
+        let framing = (!is_http2).then(Framing::new);
+        Ok(Self {
+            stream,
+            prefix,
+            prefix_at: 0,
+            prefix_len: len,
+            is_spoiled: false,
+            is_http2,
+            framing,
+            switch,
+            closing: Closing::No,
+        })
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// Reads on for a moment where the client is still sending: closing a socket with unread bytes resets the connection,
+    /// and the client would lose the answer that explains why (RFC 9112 section 9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Closing::WriteSide { discarded, until } = &mut self.closing else { return Poll::Ready(()) };
+        let mut bytes = [0; 4096];
+        while *discarded < LINGER_BYTES {
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => *discarded += buf.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(()),
+                // Nothing came after the last request: the usual case.
+                Poll::Pending if *discarded == 0 => return Poll::Ready(()),
+                Poll::Pending => {
+                    return until.get_or_insert_with(|| Box::pin(sleep(LINGER_TIME))).as_mut().poll(cx);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn put_prefix(&mut self, buf: &mut ReadBuf<'_>) {
+        let rest = self.prefix.get(self.prefix_at..self.prefix_len).unwrap_or_default();
+        let taken = rest.len().min(buf.remaining());
+        buf.put_slice(rest.get(..taken).unwrap_or_default());
+        self.prefix_at += taken;
+    }
+
+    /// Looks at what came after `start`, and spoils it from the first offence on.
+    fn inspect(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        let Some(framing) = &mut self.framing else { return };
+        if framing.awaits_upgrade() && self.switch.tunnel.load(Ordering::Relaxed) {
+            self.framing = None;
+            return;
+        }
+        let result = framing.inspect(buf.filled().get(start..).unwrap_or_default());
+        self.switch.early.store(framing.has_early_bytes(), Ordering::Relaxed);
+        if let Err(at) = result {
+            buf.set_filled(start + at);
+            self.is_spoiled = true;
+            for (to, from) in self.prefix.iter_mut().zip(SPOILER) {
+                *to = *from;
+            }
+            (self.prefix_at, self.prefix_len) = (0, SPOILER.len());
+            // There is room for a byte at least, and nothing at all would mean the stream's end.
+            self.put_prefix(buf);
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let start = buf.filled().len();
+        let has_prefix = this.prefix_at < this.prefix_len;
+        if has_prefix {
+            this.put_prefix(buf);
+        }
+        if this.is_spoiled {
+            return Poll::Ready(Ok(()));
+        }
+        if !has_prefix {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        }
+        this.inspect(buf, start);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.closing, Closing::No) {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            // A tunnel's other direction goes on.
+            if self.is_http2 || self.switch.tunnel.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            self.closing = Closing::WriteSide { discarded: 0, until: None };
+        }
+        self.poll_linger(cx).map(Ok)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

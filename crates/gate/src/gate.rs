@@ -1,0 +1,268 @@
+//! The handle through which the rest of Freezeframe sees and steers the gate, from any thread.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use freezeframe_model::{Exchange, InFlight, IncidentId, InstanceId};
+use tokio::sync::{Semaphore, watch};
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::journey::Journeys;
+use crate::listen;
+use crate::route::{Evicted, Instance, Settled, Table, lock};
+use crate::session::Sessions;
+use crate::trace::TraceIds;
+use crate::worker;
+use crate::{GateError, Observer};
+
+/// A running gate. Clones are handles to the same one; it stops when [`Gate::stop`] is called or the last handle goes.
+#[derive(Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    local_addr: SocketAddr,
+}
+
+/// What all workers and handles have in common.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) table: ArcSwap<Table>,
+    /// Told whenever the table changed.
+    pub(crate) changed: watch::Sender<()>,
+    pub(crate) journeys: Journeys,
+    pub(crate) sessions: Sessions,
+    pub(crate) connections: Arc<Semaphore>,
+    /// The deadline, once the gate stops.
+    pub(crate) stop: watch::Sender<Option<Instant>>,
+    settled: Arc<Settled>,
+    waiters: AtomicU32,
+    registry: Mutex<Registry>,
+}
+
+/// Every instance that is routed or still has requests under way.
+#[derive(Default)]
+struct Registry {
+    known: Vec<Known>,
+    next_serial: u64,
+}
+
+struct Known {
+    instance: Arc<Instance>,
+    routed: bool,
+}
+
+/// A place among the requests that wait for an instance.
+pub(crate) struct QueuePlace<'a>(&'a AtomicU32);
+
+impl Drop for QueuePlace<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// A place in the queue, unless `max` others are in it.
+    pub(crate) fn queue(&self, max: u32) -> Option<QueuePlace<'_>> {
+        let before = self.waiters.fetch_add(1, Ordering::Relaxed);
+        let place = QueuePlace(&self.waiters);
+        (before < max).then_some(place)
+    }
+
+    /// Every instance object under an id: at most one is routed, others may still have requests under way.
+    fn known(&self, id: InstanceId) -> Vec<Arc<Instance>> {
+        let registry = lock(&self.registry);
+        let of_id = registry.known.iter().filter(|known| known.instance.id == id);
+        of_id.map(|known| Arc::clone(&known.instance)).collect()
+    }
+}
+
+impl Registry {
+    /// Publishes the routed instances, closes the others, and forgets those that are not in use.
+    fn publish(&mut self, shared: &Shared) {
+        let routed = self.known.iter().filter(|known| known.routed);
+        let instances = routed.map(|known| Arc::clone(&known.instance)).collect();
+        // First out of the table, then closed: a request that finds it closed must not find it in the table again.
+        // Closed before it is counted: no request can begin after that.
+        shared.table.store(Arc::new(Table { instances }));
+        self.known.iter().filter(|known| !known.routed).for_each(|known| known.instance.close());
+        self.known.retain(|known| known.routed || known.instance.count() > 0);
+        shared.changed.send_replace(());
+    }
+}
+
+impl Gate {
+    /// Binds the address and starts the workers. No instance is routed yet.
+    ///
+    /// # Errors
+    /// The address is in use or not ours, a setting is unusable, or the system gives no threads or file descriptors.
+    pub fn start(
+        config: Config,
+        observer: Arc<dyn Observer>,
+        admission: Arc<dyn Admission>,
+    ) -> Result<Self, GateError> {
+        config.check()?;
+        let workers = config.workers;
+        let listeners = listen::bind(config.listen, workers)?;
+        let local_addr = listen::local_addr(&listeners, config.listen)?;
+        let shared = Arc::new(Shared {
+            table: ArcSwap::default(),
+            changed: watch::Sender::new(()),
+            journeys: Journeys::new(workers),
+            sessions: Sessions::new(config.session_cookie.clone()),
+            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            stop: watch::Sender::new(None),
+            settled: Arc::default(),
+            waiters: AtomicU32::new(0),
+            registry: Mutex::default(),
+            config,
+            observer,
+            admission,
+        });
+        // From here on an early return stops the workers that run already.
+        let gate = Self { inner: Arc::new(Inner { shared, threads: Mutex::default(), local_addr }) };
+        for (index, listener) in listeners.into_iter().enumerate() {
+            gate.start_worker(index, listener)?;
+        }
+        Ok(gate)
+    }
+
+    fn start_worker(&self, index: usize, listener: std::net::TcpListener) -> Result<(), GateError> {
+        let start = |source| GateError::Start { source };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(start)?
+        };
+        let shared = Arc::clone(&self.inner.shared);
+        let thread = std::thread::Builder::new().name(format!("gate-{index}"));
+        let thread = thread.spawn(move || worker::run(&runtime, listener, shared, index)).map_err(start)?;
+        lock(&self.inner.threads).push(thread);
+        Ok(())
+    }
+
+    /// Where clients can connect.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr
+    }
+
+    /// Sends requests to an instance from now on. Doing it again changes nothing; another address replaces the one before.
+    pub fn route(&self, instance: InstanceId, addr: SocketAddr) {
+        let shared = &self.inner.shared;
+        let mut registry = lock(&shared.registry);
+        let mut found = false;
+        for known in registry.known.iter_mut().filter(|known| known.instance.id == instance) {
+            known.routed = known.instance.addr == addr && !found;
+            if known.routed {
+                found = true;
+                known.instance.open();
+            }
+        }
+        if !found {
+            let serial = registry.next_serial;
+            registry.next_serial += 1;
+            let settled = Arc::clone(&shared.settled);
+            let instance = Arc::new(Instance::new(instance, addr, serial, shared.config.workers, settled));
+            registry.known.push(Known { instance, routed: true });
+        }
+        registry.publish(shared);
+    }
+
+    /// Takes an instance out of routing. No request begins there after this returned; those under way go on, and can be listed,
+    /// failed and evicted. Connections to it that are not in use are closed.
+    pub fn unroute(&self, instance: InstanceId) {
+        let shared = &self.inner.shared;
+        let mut registry = lock(&shared.registry);
+        let of_id = registry.known.iter_mut().filter(|known| known.instance.id == instance);
+        of_id.for_each(|known| known.routed = false);
+        registry.publish(shared);
+    }
+
+    /// The requests that an instance is working on, tunnels included.
+    pub fn in_flight(&self, instance: InstanceId) -> Vec<InFlight> {
+        let known = self.inner.shared.known(instance);
+        known.iter().flat_map(|instance| instance.in_flight()).collect()
+    }
+
+    /// How many they are.
+    pub fn in_flight_count(&self, instance: InstanceId) -> u32 {
+        self.inner.shared.known(instance).iter().map(|instance| instance.count()).sum()
+    }
+
+    /// Whether a request has waited for its response for `for_ms` milliseconds, while the instance neither took nor gave a byte
+    /// for any other. Requests whose response began, and tunnels, do not count: quiet event streams are no stall.
+    pub fn stalled(&self, instance: InstanceId, for_ms: u64) -> bool {
+        let limit = Duration::from_millis(for_ms);
+        self.inner.shared.known(instance).iter().any(|instance| instance.stalled(limit))
+    }
+
+    /// Ends the one request that this `traceparent` (as listed by [`Gate::in_flight`]) belongs to: the client gets 502 with the
+    /// incident's id, or a broken connection where the response began. It is never sent again. False where there is none.
+    pub fn fail(&self, instance: InstanceId, traceparent: &str, incident: IncidentId) -> bool {
+        let Some(ids) = TraceIds::parse(traceparent.as_bytes()) else { return false };
+        self.inner.shared.known(instance).iter().any(|instance| instance.fail(ids, incident))
+    }
+
+    /// Ends everything that is still under way on an instance, which should be out of routing. What may be sent a second time goes
+    /// to another instance; the rest is answered 502 with the incident's id, or broken off where the response began.
+    pub fn evict(&self, instance: InstanceId, incident: Option<IncidentId>) -> Evicted {
+        let mut sum = Evicted::default();
+        for instance in self.inner.shared.known(instance) {
+            let Evicted { retried, failed, aborted } = instance.evict(incident);
+            sum.retried += retried;
+            sum.failed += failed;
+            sum.aborted += aborted;
+        }
+        sum
+    }
+
+    /// Returns once an instance has at most `n` requests under way.
+    pub async fn wait_in_flight_at_most(&self, instance: InstanceId, n: u32) {
+        self.inner.shared.settled.wait(|| self.in_flight_count(instance) <= n).await;
+    }
+
+    /// The last `limit` exchanges of a user's session, oldest first, as far as they are remembered.
+    pub fn journey(&self, session: u64, limit: usize) -> Vec<Exchange> {
+        self.inner.shared.journeys.of(session, limit)
+    }
+
+    /// Stops accepting, lets requests under way finish until `deadline`, and ends the workers. Blocks the calling thread until then.
+    pub fn stop(&self, deadline: Duration) {
+        self.inner.begin_stop(deadline);
+        let threads = std::mem::take(&mut *lock(&self.inner.threads));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker of the gate panicked");
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn begin_stop(&self, deadline: Duration) {
+        let now = Instant::now();
+        let until = now.checked_add(deadline).unwrap_or(now);
+        // A second call neither delays nor hurries the first.
+        self.shared.stop.send_if_modified(|stop| {
+            let is_first = stop.is_none();
+            stop.get_or_insert(until);
+            is_first
+        });
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.begin_stop(Duration::from_millis(self.shared.config.drain_ms));
+    }
+}

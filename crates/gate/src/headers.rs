@@ -1,0 +1,362 @@
+//! Header fields between client, gate and instance (RFC 9110 section 7.6, RFC 9112, RFC 7239).
+//!
+//! One pass over a message's fields finds everything that has to be decided or removed; most messages then need no further
+//! look-up. It does not know about connections or bodies.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Fields that no client may set, because applications believe them: they name where a request came from, or end up as
+/// the environment variable `HTTP_PROXY` of a CGI program.
+const NOT_FROM_CLIENTS: [&str; 8] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-prefix",
+    "x-real-ip",
+    "proxy",
+];
+/// Fields between two neighbours, besides those that `Connection` names. (`Proxy-Status`, RFC 9209, is not one of them.)
+const PROXY_FIELDS: [&str; 2] = ["proxy-connection", "proxy-authentication-info"];
+
+/// What one pass over the fields found.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    hosts: usize,
+    cookies: usize,
+    connection: bool,
+    transfer_encodings: usize,
+    /// Its value is exactly `chunked`.
+    chunked: bool,
+    te: bool,
+    /// Anything else that has to go.
+    others: bool,
+    upgrade: bool,
+    pub(crate) traceparent: bool,
+    tracestate: bool,
+    pub(crate) idempotency_key: bool,
+    pub(crate) content_length: Option<u64>,
+}
+
+/// A request that the gate does not pass on, and what it says instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Objection(pub(crate) StatusCode, pub(crate) &'static str);
+
+/// What stays the same for every request of a client's connection.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) peer: IpAddr,
+    forwarded_for: HeaderValue,
+    /// The last `Host`, and the `Forwarded` made of it: a connection seldom uses more than one.
+    last: RefCell<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Origin {
+    pub(crate) fn new(peer: IpAddr) -> Self {
+        // An IPv4 client on a dual-stack socket is still an IPv4 client.
+        let peer = peer.to_canonical();
+        let forwarded_for = HeaderValue::try_from(peer.to_string());
+        let forwarded_for = forwarded_for.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { peer, forwarded_for, last: RefCell::new(None) }
+    }
+
+    /// The `Forwarded` for a host; `None` where that is no authority.
+    fn forwarded(&self, host: &HeaderValue) -> Option<HeaderValue> {
+        if let Some((last, forwarded)) = &*self.last.borrow()
+            && last == host
+        {
+            return Some(forwarded.clone());
+        }
+        Authority::try_from(host.as_bytes()).ok().filter(|authority| !authority.as_str().contains('@'))?;
+        let host_text = host.to_str().ok()?;
+        let node = match self.peer {
+            IpAddr::V4(peer) => peer.to_string(),
+            IpAddr::V6(peer) => format!("\"[{peer}]\""),
+        };
+        // An authority contains neither quotes nor backslashes, so nothing has to be escaped.
+        let forwarded = HeaderValue::try_from(format!("for={node};host=\"{host_text}\";proto=http")).ok()?;
+        *self.last.borrow_mut() = Some((host.clone(), forwarded.clone()));
+        Some(forwarded)
+    }
+}
+
+/// Looks at every field once.
+pub(crate) fn survey(headers: &HeaderMap) -> Survey {
+    let mut survey = Survey::default();
+    for (name, value) in headers {
+        match *name {
+            HOST => survey.hosts += 1,
+            COOKIE => survey.cookies += 1,
+            CONNECTION => survey.connection = true,
+            TRANSFER_ENCODING => {
+                survey.transfer_encodings += 1;
+                survey.chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            CONTENT_LENGTH => survey.content_length = value.to_str().ok().and_then(|text| text.parse().ok()),
+            TE => survey.te = true,
+            UPGRADE => survey.upgrade = true,
+            EXPECT | FORWARDED | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => survey.others = true,
+            _ => match name.as_str() {
+                "traceparent" => survey.traceparent = true,
+                "tracestate" => survey.tracestate = true,
+                "idempotency-key" => survey.idempotency_key = true,
+                other if other == KEEP_ALIVE || is_listed(other) => survey.others = true,
+                _ => {}
+            },
+        }
+    }
+    survey
+}
+
+fn is_listed(name: &str) -> bool {
+    // Two first letters decide for almost every name.
+    matches!(name.as_bytes(), [b'x', b'-', ..] | [b'p', b'r', ..])
+        && (NOT_FROM_CLIENTS.contains(&name) || PROXY_FIELDS.contains(&name))
+}
+
+impl Survey {
+    /// Whether a client asks for another protocol.
+    pub(crate) fn wants_upgrade(&self, headers: &HeaderMap, version: Version) -> bool {
+        self.upgrade && self.connection && version == Version::HTTP_11 && names_option(headers, b"upgrade")
+    }
+
+    /// The fields of a request in the form in which every instance may get it, except for `traceparent`.
+    pub(crate) fn prepare_request(
+        &self,
+        parts: &mut request::Parts,
+        origin: &Origin,
+        upgrade: bool,
+    ) -> Result<(), Objection> {
+        self.check(parts)?;
+        let authority = parts.uri.authority().filter(|_| parts.uri.scheme().is_some());
+        if let Some(authority) = authority {
+            self.adopt_authority(&authority.clone(), parts)?;
+        }
+        let trailers = self.te && names_trailers(&parts.headers);
+        let protocol = if upgrade { parts.headers.get(UPGRADE).cloned() } else { None };
+        let headers = &mut parts.headers;
+        self.strip(headers);
+        if self.cookies > 1 && parts.version == Version::HTTP_2 {
+            join_cookies(headers);
+        }
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        if let Some(protocol) = protocol {
+            headers.insert(UPGRADE, protocol);
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        if let Some(host) = headers.get(HOST).cloned() {
+            let bad_host = Objection(StatusCode::BAD_REQUEST, "the Host field is not valid");
+            let forwarded = origin.forwarded(&host).ok_or(bad_host)?;
+            headers.insert(X_FORWARDED_HOST, host);
+            headers.insert(FORWARDED, forwarded);
+        }
+        headers.insert(X_FORWARDED_FOR, origin.forwarded_for.clone());
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        parts.uri = origin_form(&parts.uri);
+        parts.version = Version::HTTP_11;
+        Ok(())
+    }
+
+    fn check(&self, parts: &request::Parts) -> Result<(), Objection> {
+        let bad = |text| Err(Objection(StatusCode::BAD_REQUEST, text));
+        if parts.method == Method::CONNECT {
+            return Err(Objection(StatusCode::METHOD_NOT_ALLOWED, "this is a gateway, not a forward proxy"));
+        }
+        if self.hosts > 1 {
+            return bad("more than one Host field");
+        }
+        if self.hosts == 0 && parts.version == Version::HTTP_11 {
+            return bad("the Host field is missing");
+        }
+        if self.transfer_encodings > 0 && self.content_length.is_some() {
+            return bad("both Content-Length and Transfer-Encoding");
+        }
+        if self.transfer_encodings > 1 || (self.transfer_encodings == 1 && !self.chunked) {
+            return Err(Objection(StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is chunked"));
+        }
+        Ok(())
+    }
+
+    /// The target's authority is the host (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
+    fn adopt_authority(&self, authority: &Authority, parts: &mut request::Parts) -> Result<(), Objection> {
+        let host = parts.headers.get(HOST);
+        let agrees = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+        if host.is_some_and(|host| !agrees(host)) {
+            return Err(Objection(StatusCode::BAD_REQUEST, "the target and the Host field do not agree"));
+        }
+        let bad = |_| Objection(StatusCode::BAD_REQUEST, "the target's host is not valid");
+        parts.headers.insert(HOST, HeaderValue::try_from(authority.as_str()).map_err(bad)?);
+        Ok(())
+    }
+
+    /// Removes what concerns only the neighbour that sent it, and what clients must not say.
+    fn strip(&self, headers: &mut HeaderMap) {
+        if self.connection {
+            strip_named(headers);
+        }
+        if self.transfer_encodings > 0 {
+            headers.remove(TRANSFER_ENCODING);
+        }
+        if self.te {
+            headers.remove(TE);
+        }
+        if self.upgrade {
+            headers.remove(UPGRADE);
+        }
+        if self.others {
+            // The gate itself answers `Expect: 100-continue` once it begins to read the body.
+            for name in [KEEP_ALIVE, EXPECT, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
+                headers.remove(name);
+            }
+            NOT_FROM_CLIENTS.iter().chain(&PROXY_FIELDS).for_each(|name| drop(headers.remove(*name)));
+        }
+    }
+}
+
+/// Sets the trace ids of one attempt. A trace of our own has no use for another vendor's state.
+pub(crate) fn set_trace(headers: &mut HeaderMap, survey: &Survey, text: &[u8], is_clients_trace: bool) {
+    if survey.tracestate && !is_clients_trace {
+        headers.remove(TRACESTATE);
+    }
+    if let Ok(value) = HeaderValue::from_bytes(text) {
+        headers.insert(TRACEPARENT, value);
+    }
+}
+
+/// The only `traceparent` of a request; several are as good as none.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(TRACEPARENT).into_iter();
+    let first = values.next()?;
+    values.next().is_none().then(|| first.as_bytes())
+}
+
+/// The fields of a response as the client may get them.
+///
+/// # Errors
+/// What is wrong with a response that cannot be passed on.
+pub(crate) fn prepare_response(headers: &mut HeaderMap, tunnel: bool) -> Result<(), &'static str> {
+    let mut found = Survey::default();
+    for (name, value) in headers.iter() {
+        match *name {
+            CONNECTION => found.connection = true,
+            TRANSFER_ENCODING => {
+                found.transfer_encodings += 1;
+                found.chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            CONTENT_LENGTH => found.content_length = Some(0),
+            UPGRADE => found.upgrade = true,
+            TE | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => found.others = true,
+            _ => {
+                let name = name.as_str();
+                found.others |= name == KEEP_ALIVE || PROXY_FIELDS.contains(&name);
+            }
+        }
+    }
+    if found.transfer_encodings > 1 || (found.transfer_encodings == 1 && !found.chunked) {
+        return Err("the response uses a transfer coding other than chunked");
+    }
+    let protocol = if tunnel { headers.get(UPGRADE).cloned() } else { None };
+    if found.connection {
+        strip_named(headers);
+    }
+    if found.transfer_encodings > 0 {
+        headers.remove(TRANSFER_ENCODING);
+        headers.remove(CONTENT_LENGTH);
+    }
+    if found.upgrade {
+        headers.remove(UPGRADE);
+    }
+    if found.others {
+        for name in [KEEP_ALIVE, TE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
+            headers.remove(name);
+        }
+        PROXY_FIELDS.iter().for_each(|name| drop(headers.remove(*name)));
+    }
+    if tunnel {
+        headers.insert(UPGRADE, protocol.ok_or("101 without an Upgrade field")?);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    Ok(())
+}
+
+/// Removes `Connection` and the fields that it names, except those without which a message loses its meaning.
+fn strip_named(headers: &mut HeaderMap) {
+    let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).into_iter().cloned().collect();
+    headers.remove(CONNECTION);
+    for option in lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let option = option.trim_ascii();
+        // The usual options name no field of their own.
+        if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
+            continue;
+        }
+        let Ok(name) = HeaderName::from_bytes(option) else { continue };
+        if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE].contains(&name) {
+            headers.remove(name);
+        }
+    }
+}
+
+fn names_option(headers: &HeaderMap, option: &[u8]) -> bool {
+    let lines = headers.get_all(CONNECTION).into_iter();
+    let mut options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    options.any(|given| given.trim_ascii().eq_ignore_ascii_case(option))
+}
+
+fn names_trailers(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(TE).into_iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// HTTP/2 clients may send one field per cookie; HTTP/1.1 has one for all (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut joined = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        if !joined.is_empty() {
+            joined.extend(b"; ");
+        }
+        joined.extend(line.as_bytes());
+    }
+    // Values were valid, and so is their concatenation.
+    if let Ok(value) = HeaderValue::try_from(joined) {
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Path and query alone, as an origin server expects its target; `OPTIONS *` keeps its asterisk.
+fn origin_form(uri: &Uri) -> Uri {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return uri.clone();
+    }
+    Uri::from(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
+}
+
+/// The methods of RFC 9110 section 9.2.2: doing it twice is the same as doing it once.
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;

@@ -1,0 +1,134 @@
+//! A request in the form in which it goes out, as often as it has to.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HOST};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Method, Request, Uri, request};
+use hyper::body::{Body, Incoming};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::body::RequestBody;
+use crate::headers::{Survey, set_trace};
+use crate::route::Instance;
+
+/// Method, target, fields and body, without what differs from attempt to attempt.
+pub(crate) struct Outbound {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    survey: Survey,
+    is_clients_trace: bool,
+    source: Source,
+}
+
+/// Where the body comes from.
+enum Source {
+    /// At hand; whether the request may be sent again.
+    Kept(Option<Bytes>, bool),
+    /// The client's stream, which can be read once.
+    Passing(Incoming),
+    /// That stream is used up.
+    Spent,
+}
+
+impl Outbound {
+    /// A request whose fields are prepared; its body is set next.
+    pub(crate) fn new(parts: request::Parts, survey: Survey, is_clients_trace: bool) -> Self {
+        let request::Parts { method, uri, headers, .. } = parts;
+        Self { method, uri, headers, survey, is_clients_trace, source: Source::Spent }
+    }
+
+    /// There is no body, or this one.
+    pub(crate) fn keep(&mut self, bytes: Option<Bytes>, may_repeat: bool) {
+        self.source = Source::Kept(bytes, may_repeat);
+    }
+
+    /// The body passes as it comes.
+    pub(crate) fn pass(&mut self, body: Incoming) {
+        self.source = Source::Passing(body);
+    }
+
+    /// Whether it may be sent again after it was sent.
+    pub(crate) fn is_replayable(&self) -> bool {
+        matches!(self.source, Source::Kept(_, true))
+    }
+
+    /// Whether the client said how long the body is, and that is no more than `limit` bytes.
+    pub(crate) fn announces_at_most(&self, limit: usize) -> bool {
+        self.survey
+            .content_length
+            .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= limit))
+    }
+
+    /// Reads a short body whole.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the client.
+    pub(crate) async fn read_whole(mut body: Incoming, limit: usize) -> Result<Bytes, &'static str> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.map_err(|_| "the request's body broke off")?;
+            let Ok(data) = frame.into_data() else { continue };
+            if whole.len().saturating_add(data.len()) > limit {
+                return Err("the request's body is longer than announced");
+            }
+            if whole.is_empty() && body.is_end_stream() {
+                return Ok(data);
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The request of one attempt; `None` where its body is used up.
+    pub(crate) fn request(
+        &mut self,
+        traceparent: &[u8],
+        instance: &Arc<Instance>,
+        http2: bool,
+    ) -> Option<Request<RequestBody>> {
+        let body = match std::mem::replace(&mut self.source, Source::Spent) {
+            Source::Kept(bytes, may_repeat) => {
+                self.source = Source::Kept(bytes.clone(), may_repeat);
+                RequestBody::Kept(bytes.filter(|bytes| !bytes.is_empty()))
+            }
+            Source::Passing(incoming) => RequestBody::Passing(incoming, Arc::clone(instance)),
+            Source::Spent => return None,
+        };
+        // The fields are copied only if they may be needed again.
+        let mut headers =
+            if self.is_replayable() { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+        set_trace(&mut headers, &self.survey, traceparent, self.is_clients_trace);
+        if !headers.contains_key(HOST) {
+            headers.insert(HOST, instance.host.clone());
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = if http2 { absolute(&self.uri, &mut headers) } else { self.uri.clone() };
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+
+    /// Takes a request back of which nothing was sent.
+    pub(crate) fn restore(&mut self, request: Request<RequestBody>) {
+        let (parts, body) = request.into_parts();
+        if !self.is_replayable() {
+            self.headers = parts.headers;
+        }
+        if let Some(incoming) = body.into_incoming() {
+            self.source = Source::Passing(incoming);
+        }
+    }
+}
+
+/// HTTP/2 names the host in the target, and has no fields between neighbours.
+fn absolute(uri: &Uri, headers: &mut HeaderMap) -> Uri {
+    headers.remove(CONNECTION);
+    let host = headers.remove(HOST);
+    let mut parts = uri.clone().into_parts();
+    parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    parts.scheme = parts.authority.is_some().then_some(Scheme::HTTP);
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}

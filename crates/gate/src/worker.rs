@@ -1,0 +1,255 @@
+//! One thread of the gate: its listener, its clients' connections, its pool.
+//!
+//! Nothing here is shared with another worker but what [`Shared`] holds: a connection, its requests and the connections that it
+//! uses to instances live and die on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::client_io::{ClientIo, Switch};
+use crate::gate::Shared;
+use crate::headers::Origin;
+use crate::pool::Pool;
+use crate::proxy;
+
+/// Longest head of a request, and the most that is read ahead of one, in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+/// Requests that one HTTP/2 client may have open at one time.
+const STREAMS_MAX: u32 = 128;
+/// Pause after the system refused to accept a connection (for want of file descriptors, most likely).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two looks at idle connections.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What one thread of the gate works with.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Pool,
+    http1: http1::Builder,
+    http2: http2::Builder<LocalSpawner>,
+    stopping: Cell<bool>,
+    links: RefCell<Vec<Weak<Link>>>,
+    live: Cell<usize>,
+    all_gone: Notify,
+}
+
+/// One client's connection, for as long as anything uses it.
+pub(crate) struct Link {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) origin: Origin,
+    pub(crate) switch: Arc<Switch>,
+    /// Wakes the connection's task when the gate stops.
+    waker: RefCell<Option<Waker>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Spawns onto the current thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalSpawner;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalSpawner {
+    fn execute(&self, future: F) {
+        spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+impl Link {
+    fn new(
+        worker: &Rc<Worker>,
+        peer: SocketAddr,
+        switch: Arc<Switch>,
+        permit: OwnedSemaphorePermit,
+    ) -> Rc<Self> {
+        worker.live.set(worker.live.get() + 1);
+        let link = Rc::new(Self {
+            worker: Rc::clone(worker),
+            origin: Origin::new(peer.ip()),
+            switch,
+            waker: RefCell::new(None),
+            _permit: permit,
+        });
+        worker.links.borrow_mut().push(Rc::downgrade(&link));
+        link
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let live = self.worker.live.get().saturating_sub(1);
+        self.worker.live.set(live);
+        if live == 0 {
+            self.worker.all_gone.notify_one();
+        }
+    }
+}
+
+/// The thread's whole life.
+pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>, index: usize) {
+    let worker = Rc::new(Worker::new(shared, index));
+    let local = LocalSet::new();
+    local.block_on(runtime, async {
+        spawn_local(Rc::clone(&worker).keep_house());
+        Rc::clone(&worker).accept_all(listener).await;
+        worker.drain().await;
+    });
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, index: usize) -> Self {
+        let header_timeout = shared.config.header_timeout();
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_MAX);
+        let mut http2 = http2::Builder::new(LocalSpawner);
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(header_timeout)
+            .max_concurrent_streams(STREAMS_MAX);
+        http2.max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX));
+        Self {
+            index,
+            shared,
+            pool: Pool::default(),
+            http1,
+            http2,
+            stopping: Cell::new(false),
+            links: RefCell::default(),
+            live: Cell::new(0),
+            all_gone: Notify::new(),
+        }
+    }
+
+    /// Accepts until the gate stops. At the limit of connections one more waits here, the others in the kernel.
+    async fn accept_all(self: Rc<Self>, listener: TcpListener) {
+        let mut stop = self.shared.stop.subscribe();
+        let mut stopping = pin!(stop.wait_for(Option::is_some));
+        loop {
+            let accepting = async {
+                // Accepted before a permit is taken: an idle worker must not keep one from the others.
+                let accepted = listener.accept().await;
+                (accepted, Arc::clone(&self.shared.connections).acquire_owned().await)
+            };
+            let mut accepting = pin!(accepting);
+            let next = poll_fn(|cx| match stopping.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => accepting.as_mut().poll(cx).map(Some),
+            });
+            match next.await {
+                None | Some((_, Err(_))) => return,
+                Some((Ok((stream, peer)), Ok(permit))) => {
+                    spawn_local(Rc::clone(&self).connection(stream, peer, permit));
+                }
+                Some((Err(error), Ok(_))) => {
+                    // One client's reset concerns nobody else; everything else may be a want of resources.
+                    if error.kind() != io::ErrorKind::ConnectionAborted {
+                        tracing::warn!(%error, "could not accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One client, from its first byte to its last.
+    async fn connection(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        // A failure here shows again, and better, at the first read.
+        let _ = stream.set_nodelay(true);
+        let switch = Arc::new(Switch::default());
+        let link = Link::new(&self, peer, Arc::clone(&switch), permit);
+        let sniffing = timeout(self.shared.config.header_timeout(), ClientIo::sniff(stream, switch));
+        let Some(Ok(Ok(io))) = link.unless_stopping(pin!(sniffing)).await else { return };
+        let service = {
+            let link = Rc::clone(&link);
+            service_fn(move |request| proxy::serve(Rc::clone(&link), request))
+        };
+        let result = if io.is_http2() {
+            let connection = self.http2.serve_connection(TokioIo::new(io), service);
+            link.drive(connection, |connection| connection.graceful_shutdown()).await
+        } else {
+            let connection = self.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
+            link.drive(connection, |connection| connection.graceful_shutdown()).await
+        };
+        if let Err(error) = result {
+            tracing::debug!(%peer, error = proxy::chain(&error), "a client's connection ended badly");
+        }
+    }
+
+    /// Closes what is idle for too long, and what leads to instances that get no more requests.
+    async fn keep_house(self: Rc<Self>) {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            // Ends early when the routes change. (The sender lives as long as this worker.)
+            let _ = timeout(SWEEP_EVERY, changed.changed()).await;
+            self.pool.sweep(self.index, self.shared.config.idle_timeout());
+            self.links.borrow_mut().retain(|link| link.strong_count() > 0);
+        }
+    }
+
+    /// Lets connections finish what they are doing, until the deadline.
+    async fn drain(&self) {
+        self.stopping.set(true);
+        self.pool.clear();
+        let links: Vec<_> = self.links.borrow().iter().filter_map(Weak::upgrade).collect();
+        for link in links {
+            let waker = link.waker.take();
+            waker.into_iter().for_each(Waker::wake);
+        }
+        let deadline = (*self.shared.stop.borrow()).map_or_else(Instant::now, Instant::from_std);
+        while self.live.get() > 0 {
+            if timeout_at(deadline, self.all_gone.notified()).await.is_err() {
+                tracing::warn!(connections = self.live.get(), "connections were still open at the deadline");
+                return;
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Runs a connection to its end; from the moment the gate stops, `finish` tells it to take no further request.
+    async fn drive<C>(&self, connection: C, finish: impl FnOnce(Pin<&mut C>)) -> Result<(), hyper::Error>
+    where
+        C: Future<Output = Result<(), hyper::Error>>,
+    {
+        let mut connection = pin!(connection);
+        if let Some(result) = self.unless_stopping(connection.as_mut()).await {
+            return result;
+        }
+        finish(connection.as_mut());
+        connection.await
+    }
+
+    /// Waits for `future`, unless the gate stops first.
+    async fn unless_stopping<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
+        poll_fn(|cx| {
+            if self.worker.stopping.get() {
+                return Poll::Ready(None);
+            }
+            let mut waker = self.waker.borrow_mut();
+            match &mut *waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            drop(waker);
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading another process's memory: through `/proc/PID/mem` (single values) and process_vm_readv (in bulk), and
+//! following its pointers.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use freezeframe_debuginfo::{Mapping, Memory, Snapshot, Unreadable};
+
+/// The memory of a live process, stopped or not.
+pub struct ProcessMemory {
+    file: File,
+}
+
+impl ProcessMemory {
+    /// Needs the right to trace the process.
+    pub fn open(pid: i32) -> io::Result<Self> {
+        Ok(Self { file: File::open(format!("/proc/{pid}/mem"))? })
+    }
+}
+
+impl Memory for ProcessMemory {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unreadable> {
+        self.file.read_exact_at(into, address).map_err(|_| Unreadable { address })
+    }
+}
+
+/// Regions per system call (the kernel's UIO_MAXIOV).
+const REGIONS_PER_CALL: usize = 1024;
+
+/// Copies the regions `(address, length)` into `into`; what is not mapped is left out.
+pub(crate) fn copy(pid: i32, regions: &[(u64, usize)], into: &mut Snapshot) {
+    let mut rest = regions;
+    while !rest.is_empty() {
+        let regions = rest.get(..REGIONS_PER_CALL).unwrap_or(rest);
+        let mut buffers: Vec<Vec<u8>> = regions.iter().map(|(_, length)| vec![0; *length]).collect();
+        // The call stops at the first region that it cannot read, perhaps in its middle.
+        let mut left = match read_regions(pid, regions, &mut buffers) {
+            Ok(read) => read,
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => 0,
+            // Not this call (a seccomp profile may know ptrace, but not it).
+            Err(_) => return copy_one_by_one(pid, rest, into),
+        };
+        let mut done = 0;
+        for ((address, length), mut bytes) in regions.iter().zip(buffers) {
+            bytes.truncate(left);
+            left -= bytes.len();
+            done += 1;
+            let whole = bytes.len() == *length;
+            if !bytes.is_empty() {
+                into.add(*address, bytes);
+            }
+            if !whole {
+                break;
+            }
+        }
+        rest = rest.get(done..).unwrap_or_default();
+    }
+}
+
+fn copy_one_by_one(pid: i32, regions: &[(u64, usize)], into: &mut Snapshot) {
+    let Ok(memory) = ProcessMemory::open(pid) else { return };
+    for (address, length) in regions {
+        let mut bytes = vec![0; *length];
+        if memory.read(*address, &mut bytes).is_ok() {
+            into.add(*address, bytes);
+        }
+    }
+}
+
+fn read_regions(pid: i32, regions: &[(u64, usize)], buffers: &mut [Vec<u8>]) -> io::Result<usize> {
+    let local: Vec<libc::iovec> = buffers
+        .iter_mut()
+        .map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() })
+        .collect();
+    let remote: Vec<libc::iovec> = regions
+        .iter()
+        .map(|(address, length)| libc::iovec { iov_base: *address as *mut libc::c_void, iov_len: *length })
+        .collect();
+    // SAFETY: `local` describes buffers that live and are ours for the time of the call; `remote` is only read by the
+    // kernel as addresses of the other process.
+    let read = unsafe {
+        libc::process_vm_readv(
+            pid,
+            local.as_ptr(),
+            local.len() as u64,
+            remote.as_ptr(),
+            remote.len() as u64,
+            0,
+        )
+    };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// Bounds of following pointers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Copied from each address that is pointed to.
+    pub(crate) bytes_each: usize,
+    /// Copied in all.
+    pub(crate) bytes_max: usize,
+    /// Pointers followed from the stack.
+    pub(crate) depth: usize,
+    /// Time after which no further level is begun.
+    pub(crate) time: Duration,
+}
+
+/// Copies what can be reached from `roots`, level by level.
+pub(crate) fn copy_reachable(
+    pid: i32,
+    mappings: &[Mapping],
+    roots: &[u64],
+    reach: Reach,
+    into: &mut Snapshot,
+) {
+    let begun = Instant::now();
+    let mut seen = HashSet::new();
+    let mut level: Vec<u64> = roots.to_vec();
+    let mut left = reach.bytes_max;
+    for _ in 0..reach.depth {
+        let mut regions = Vec::new();
+        for pointer in level.drain(..) {
+            let Some(end) = data_end(mappings, pointer) else { continue };
+            let start = pointer & !63;
+            let length = reach.bytes_each.min(usize::try_from(end - start).unwrap_or(usize::MAX));
+            if left < length || begun.elapsed() > reach.time {
+                break;
+            }
+            if seen.insert(start / 64) {
+                left -= length;
+                regions.push((start, length));
+            }
+        }
+        if regions.is_empty() {
+            return;
+        }
+        let mut found = Snapshot::default();
+        copy(pid, &regions, &mut found);
+        for (start, length) in regions {
+            let mut bytes = vec![0; length];
+            if found.read(start, &mut bytes).is_ok() {
+                level.extend(words(&bytes));
+                into.add(start, bytes);
+            }
+        }
+    }
+}
+
+/// End of the writable mapping that `address` lies in; code and constants are read from files.
+fn data_end(mappings: &[Mapping], address: u64) -> Option<u64> {
+    let at = mappings.partition_point(|mapping| mapping.end <= address);
+    let mapping = mappings.get(at)?;
+    (mapping.start <= address && mapping.writable && mapping.readable).then_some(mapping.end)
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap_or_default()))
+}
+
+const NEAREST_DEPTH: usize = 6;
+const NEAREST_BYTES_EACH: usize = 1024;
+const NEAREST_REGIONS_MAX: usize = 40_000;
+const NEAREST_TIME: Duration = Duration::from_millis(250);
+
+/// Breadth-first from a stack `(start, end)`: the texts found on the first level that holds any.
+pub(crate) fn nearest(
+    memory: &dyn Memory,
+    mappings: &[Mapping],
+    stack: (u64, u64),
+    candidates: &[String],
+) -> Vec<String> {
+    let begun = Instant::now();
+    let wanted: HashSet<&[u8]> = candidates.iter().map(|text| text.as_bytes()).collect();
+    let mut seen = HashSet::new();
+    let stack_length = usize::try_from(stack.1.saturating_sub(stack.0)).unwrap_or(0).min(256 * 1024);
+    let mut level = vec![(stack.0, stack_length)];
+    let mut visited = 0;
+    for _ in 0..NEAREST_DEPTH {
+        let mut found: Vec<String> = Vec::new();
+        let mut next = Vec::new();
+        for (start, length) in level {
+            let mut bytes = vec![0; length];
+            if memory.read(start, &mut bytes).is_err() {
+                continue;
+            }
+            visited += 1;
+            if visited > NEAREST_REGIONS_MAX || begun.elapsed() > NEAREST_TIME {
+                // What was found so far may have an equal on this level: it cannot be told.
+                return Vec::new();
+            }
+            found.extend(texts_in(&bytes, &wanted));
+            for pointer in words(&bytes) {
+                let Some(end) = data_end(mappings, pointer) else { continue };
+                let start = pointer & !63;
+                let length = NEAREST_BYTES_EACH.min(usize::try_from(end - start).unwrap_or(0));
+                if seen.insert(start) {
+                    next.push((start, length));
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        if !found.is_empty() || next.is_empty() {
+            return found;
+        }
+        level = next;
+    }
+    Vec::new()
+}
+
+/// Which of the wanted texts stand in the bytes; one pass, however many are wanted.
+fn texts_in(bytes: &[u8], wanted: &HashSet<&[u8]>) -> Vec<String> {
+    let firsts: BTreeSet<u8> = wanted.iter().filter_map(|text| text.first().copied()).collect();
+    let lengths: BTreeSet<usize> = wanted.iter().map(|text| text.len()).collect();
+    let candidates = bytes.iter().enumerate().filter(|(_, byte)| firsts.contains(byte));
+    let found = candidates.flat_map(|(at, _)| {
+        lengths
+            .iter()
+            .filter_map(move |length| bytes.get(at..at + length))
+            .filter_map(|text| wanted.get(text))
+    });
+    found.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_copied_around_one_that_is_not_mapped() {
+        let one = [7u8; 100];
+        let two = [9u8; 50];
+        let regions = [(one.as_ptr() as u64, 100), (8, 16), (two.as_ptr() as u64, 50)];
+        let mut snapshot = Snapshot::default();
+        copy(std::process::id() as i32, &regions, &mut snapshot);
+        let mut bytes = [0; 50];
+        assert!(snapshot.read(two.as_ptr() as u64, &mut bytes).is_ok_and(|()| bytes == two));
+        assert!(snapshot.read(one.as_ptr() as u64 + 50, &mut bytes).is_ok_and(|()| bytes == [7; 50]));
+        assert!(snapshot.read(8, &mut bytes).is_err());
+    }
+
+    #[test]
+    fn the_text_nearest_to_the_stack_wins() {
+        let far = Box::new([0u8; 64].map(|_| b'f'));
+        let near = "00-near".to_owned();
+        let link: Box<[u64; 8]> = Box::new([far.as_ptr() as u64; 8]);
+        let stack: Vec<u64> = vec![near.as_ptr() as u64, link.as_ptr() as u64];
+        let pid = std::process::id() as i32;
+        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("own maps");
+        let mappings = freezeframe_debuginfo::parse_maps(&maps);
+        let memory = ProcessMemory::open(pid).expect("own memory");
+        let bounds = (stack.as_ptr() as u64, stack.as_ptr() as u64 + 16);
+        let candidates = ["00-near".to_owned(), "ffffffff".to_owned(), "nowhere at all".to_owned()];
+        let found = nearest(&memory, &mappings, bounds, &candidates);
+        assert!(found.contains(&candidates[0]), "{found:?}");
+        assert!(!found.contains(&candidates[2]), "{found:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What the daemon tells the shim to do.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use freezeframe_model::ExitReason;
+use freezeframe_runtime::{Cgroup, CoreLimits, Held, ProcessId, Runtime};
+
+use crate::instance::{HOLD_LIMIT, Shim};
+use crate::protocol::{Command, Phase, Report, VERSION};
+
+impl Shim {
+    pub(crate) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Hello { version } if version != VERSION => {
+                tracing::warn!(version, "the daemon speaks another version of the protocol");
+            }
+            Command::Hello { .. } => {}
+            Command::Permit { permitted } => {
+                self.permitted = permitted;
+                self.arm_as_permitted();
+            }
+            Command::Confirm { trap, incident, drain_ms, in_flight } => {
+                self.confirm(trap, incident, drain_ms, in_flight);
+            }
+            Command::Refuse { trap, rearm_ms } if self.is_asking(trap) => {
+                self.pass(Duration::from_millis(rearm_ms));
+            }
+            Command::Refuse { .. } => {}
+            Command::Freeze if self.phase == Phase::Draining => self.hold(),
+            Command::Freeze => {}
+            Command::Resume { take_back } => self.resume(take_back),
+            Command::Terminate => self.terminate(),
+            Command::Kill => self.kill(),
+            Command::WriteCore { path, memory_bytes_max } => {
+                let result = self.write_core(&path, memory_bytes_max);
+                self.link.send(Report::CoreWritten(result.map_err(|error| error.to_string())));
+            }
+            Command::HandOver => {
+                let result = self.with_held(Held::hand_over);
+                self.link.send(Report::HandedOver(result));
+            }
+            Command::Reclaim => {
+                let result = self.with_held(Held::reclaim).map(|reclaimed| reclaimed.moved);
+                self.link.send(Report::Reclaimed(result));
+            }
+            Command::CaptureStall => self.capture_stall(),
+            Command::Stored { incident } => {
+                if self.captured.as_ref().is_some_and(|captured| captured.incident == incident) {
+                    self.captured = None;
+                    self.directory.forget_captured();
+                }
+            }
+            Command::Logs { lines } => self.link.send(Report::Logs(self.output.tail(lines))),
+            Command::Farewell if self.phase == Phase::Ended => self.leave_at = Some(Instant::now()),
+            Command::Farewell => {}
+        }
+    }
+
+    fn with_held<T>(&mut self, act: impl FnOnce(&mut Held) -> std::io::Result<T>) -> Result<T, String> {
+        let held = self.held.as_mut().ok_or("nothing is held")?;
+        act(held).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn arm_as_permitted(&mut self) {
+        if self.phase != Phase::Running || self.rearm_at.is_some() {
+            return;
+        }
+        if !self.permitted {
+            return self.runtime.disarm();
+        }
+        self.runtime.arm();
+        if !std::mem::replace(&mut self.warm, true) {
+            self.runtime.warm_up();
+            // The first look at a text compiles the built-in patterns (1.4 ms): a trap must not wait for that either.
+            let _ = self.redactor.text("Bearer of no secret");
+        }
+    }
+
+    fn resume(&mut self, take_back: bool) {
+        if self.phase == Phase::Draining {
+            self.crash = None;
+            self.runtime.pass();
+            self.phase = Phase::Running;
+            self.state.held = None;
+            self.write_state();
+            self.passed_over += 1;
+            self.arm_as_permitted();
+            return self.link.send(Report::Resumed(Ok(())));
+        }
+        let result = self.with_held(Held::resume);
+        if result.is_ok() {
+            self.held = None;
+            self.watched = if self.is_caretaker { self.process().watch().ok() } else { None };
+            self.state.held = None;
+            self.write_state();
+            self.phase = Phase::Released;
+            if take_back && self.runtime.take_back().is_ok() {
+                self.phase = Phase::Running;
+                self.arm_as_permitted();
+            }
+        }
+        self.link.send(Report::Resumed(result));
+    }
+
+    fn capture_stall(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        match self.runtime.stop_all() {
+            Ok(()) => self.on_trap(),
+            Err(error) => tracing::warn!(%error, "a stall cannot be captured"),
+        }
+    }
+
+    pub(crate) fn process(&self) -> ProcessId {
+        ProcessId { pid: self.state.pid, start: self.state.pid_start }
+    }
+
+    fn terminate(&mut self) {
+        if let Err(error) = self.process().signal(libc::SIGTERM) {
+            tracing::warn!(%error, "SIGTERM could not be sent");
+        }
+    }
+
+    fn kill(&mut self) {
+        let cgroup = self.state.cgroup.as_deref().and_then(Cgroup::existing);
+        let killed = match (cgroup, &self.held) {
+            (Some(cgroup), _) => cgroup.kill(HOLD_LIMIT),
+            (None, Some(held)) => held.kill(),
+            (None, None) => self.process().signal(libc::SIGKILL),
+        };
+        if let Err(error) = killed {
+            tracing::warn!(%error, "the instance could not be killed");
+        }
+        // A caretaker is not the parent: nobody will tell it.
+        if self.held.as_ref().is_some_and(|held| !held.is_alive()) {
+            self.end(ExitReason::Signal(libc::SIGKILL));
+        }
+    }
+
+    fn write_core(&mut self, path: &Path, memory_bytes_max: u64) -> std::io::Result<(u64, u64)> {
+        let held = self.held.as_ref().ok_or_else(|| std::io::Error::other("nothing is held"))?;
+        freezeframe_runtime::write_compressed_core(held, path, CoreLimits { memory_bytes_max })
+            .map(|summary| (summary.memory_bytes, summary.omitted_bytes))
+    }
+}
