@@ -7,6 +7,7 @@ pub(crate) mod functions;
 pub(crate) mod lines;
 pub(crate) mod location;
 pub(crate) mod types;
+mod units;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,14 +23,11 @@ use crate::language::Language;
 use functions::Functions;
 use lines::Lines;
 use types::Type;
+use units::Units;
 
 pub(crate) type Entry<'a> = gimli::DebuggingInformationEntry<Reader<'a>>;
 pub(crate) type Attribute<'a> = AttributeValue<Reader<'a>>;
 
-/// Compilation units per file; the largest programs have some ten thousands.
-const UNITS_MAX: usize = 1_000_000;
-/// Ranges of all units of a file together.
-const RANGES_MAX: usize = 16_000_000;
 /// References from entry to entry that are followed: abstract origin, then specification, then one to spare.
 const ORIGINS_MAX: usize = 8;
 
@@ -59,19 +57,10 @@ pub(crate) struct DebugFile {
     /// Where the debug information is in a file of its own.
     separate: Option<Elf>,
     inflated: OnceLock<HashMap<&'static str, Vec<u8>>>,
-    units: OnceLock<UnitIndex>,
+    units: OnceLock<Units>,
     functions: Mutex<HashMap<usize, Arc<Functions>>>,
     lines: Mutex<HashMap<usize, Arc<Lines>>>,
     kind: OnceLock<&'static str>,
-}
-
-/// Where the units are and which addresses they cover.
-#[derive(Default)]
-struct UnitIndex {
-    /// Offset in `.debug_info` of each unit and of its end, ascending.
-    units: Vec<(usize, usize)>,
-    /// Begin, end, unit; ascending by begin.
-    ranges: Vec<(u64, u64, usize)>,
 }
 
 /// An entry of `.debug_info`.
@@ -170,48 +159,13 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn index(&self) -> &'a UnitIndex {
-        self.file.units.get_or_init(|| self.read_index())
-    }
-
-    fn read_index(&self) -> UnitIndex {
-        let mut index = UnitIndex::default();
-        let mut headers = self.dwarf.units();
-        let begun = Instant::now();
-        while let Ok(Some(header)) = headers.next() {
-            let Some(offset) = header.debug_info_offset() else { continue };
-            let number = index.units.len();
-            let end = offset.0.saturating_add(header.length_including_self());
-            index.units.push((offset.0, end));
-            if let Ok(unit) = self.dwarf.unit(header)
-                && let Ok(mut ranges) = self.dwarf.unit_ranges(&unit)
-            {
-                while let Ok(Some(range)) = ranges.next() {
-                    // Functions that the linker dropped keep a range that begins at zero.
-                    if range.begin < range.end && range.begin != 0 {
-                        index.ranges.push((range.begin, range.end, number));
-                    }
-                    if index.ranges.len() >= RANGES_MAX {
-                        break;
-                    }
-                }
-            }
-            let is_full = index.units.len() >= UNITS_MAX || index.ranges.len() >= RANGES_MAX;
-            if is_full || begun.elapsed() > TABLE_TIME {
-                break;
-            }
-        }
-        index.ranges.sort_unstable();
-        index
+    fn index(&self) -> &'a Units {
+        self.file.units.get_or_init(|| Units::read(&self.dwarf))
     }
 
     /// The unit that was compiled to this address.
     pub(crate) fn unit_at(&self, address: u64) -> Option<usize> {
-        let ranges = &self.index().ranges;
-        let behind = ranges.partition_point(|(begin, _, _)| *begin <= address);
-        // Ranges of units do not overlap, save for a few empty or folded functions.
-        let near = ranges.get(behind.saturating_sub(8)..behind)?;
-        near.iter().rev().find(|(_, end, _)| address < *end).map(|(_, _, unit)| *unit)
+        self.index().at(address)
     }
 
     /// A unit by number.
@@ -225,7 +179,7 @@ impl<'a> View<'a> {
     }
 
     fn read_unit(&self, number: usize) -> Option<Unit<'a>> {
-        let (offset, _) = *self.index().units.get(number)?;
+        let offset = self.index().offset(number)?;
         let header = self.dwarf.debug_info.header_from_offset(DebugInfoOffset(offset)).ok()?;
         let unit = self.dwarf.unit(header).ok()?;
         let language = match unit.entry(unit.header.root_offset()).ok()?.attr_value(gimli::DW_AT_language) {
@@ -279,12 +233,7 @@ impl<'a> View<'a> {
     pub(crate) fn resolve(&self, from: usize, value: Attribute<'a>) -> Option<Die> {
         match value {
             AttributeValue::UnitRef(offset) => Some(Die { unit: from, offset }),
-            AttributeValue::DebugInfoRef(offset) => {
-                let units = &self.index().units;
-                let unit = units.partition_point(|(begin, _)| *begin <= offset.0).checked_sub(1)?;
-                let (begin, end) = *units.get(unit)?;
-                (offset.0 < end).then(|| Die { unit, offset: UnitOffset(offset.0.saturating_sub(begin)) })
-            }
+            AttributeValue::DebugInfoRef(offset) => self.index().entry(offset.0),
             _ => None,
         }
     }
@@ -315,7 +264,7 @@ impl<'a> View<'a> {
     fn has_variables(&self) -> bool {
         // The runtime's own units come with line tables only, so look at several before saying so.
         const LOOKED_AT: usize = 64;
-        let units = self.index().units.len();
+        let units = self.index().len();
         (0..units.min(LOOKED_AT)).chain((units.saturating_sub(LOOKED_AT)..units).rev()).any(|number| {
             let Some(unit) = self.unit(number) else { return false };
             let header = unit.unit.header;
