@@ -9,10 +9,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use freezeframe_debuginfo::{Mapping, Memory, parse_maps};
+use object::elf::{NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NoteType};
 
 use crate::held::Held;
 use crate::memory::ProcessMemory;
-use crate::native::{ELF_MACHINE, HeldThread};
+use crate::native::{ELF_MACHINE, EXTENDED_STATE_NOTE, HeldThread};
 
 const PAGE: u64 = 4096;
 const CHUNK: usize = 1 << 20;
@@ -199,22 +200,15 @@ fn program_header(
     header
 }
 
-fn note(notes: &mut Vec<u8>, name: &[u8], kind: u32, description: &[u8]) {
+fn note(notes: &mut Vec<u8>, name: &[u8], kind: NoteType, description: &[u8]) {
     notes.extend(u32::try_from(name.len() + 1).unwrap_or(0).to_le_bytes());
     notes.extend(u32::try_from(description.len()).unwrap_or(0).to_le_bytes());
-    notes.extend(kind.to_le_bytes());
+    notes.extend(kind.0.to_le_bytes());
     for part in [[name, &[0]].concat().as_slice(), description] {
         notes.extend(part);
         notes.resize(notes.len().next_multiple_of(4), 0);
     }
 }
-
-const NT_PRSTATUS: u32 = 1;
-const NT_FPREGSET: u32 = 2;
-const NT_PRPSINFO: u32 = 3;
-const NT_AUXV: u32 = 6;
-const NT_FILE: u32 = 0x4649_4c45;
-const NT_X86_XSTATE: u32 = 0x202;
 
 fn notes(pid: i32, failing: i32, signal: i32, threads: &[HeldThread], mappings: &[Mapping]) -> Vec<u8> {
     let mut notes = Vec::new();
@@ -235,7 +229,7 @@ fn notes(pid: i32, failing: i32, signal: i32, threads: &[HeldThread], mappings: 
             note(&mut notes, b"CORE", NT_FPREGSET, floating);
         }
         if let Some(extended) = &thread.extended {
-            note(&mut notes, b"LINUX", NT_X86_XSTATE, extended);
+            note(&mut notes, b"LINUX", EXTENDED_STATE_NOTE, extended);
         }
     }
     notes

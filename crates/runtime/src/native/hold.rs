@@ -6,6 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use freezeframe_model::{HoldFacts, HoldStrength};
+use object::elf::{NT_FPREGSET, NT_PRSTATUS, NoteType};
 
 use super::ptrace::{self, Status};
 use super::{Cause, FATAL, Native, Stand, Task, Trap, arch, stop};
@@ -202,14 +203,12 @@ pub(crate) struct HeldThread {
     pub(crate) general: Vec<u8>,
     /// `NT_FPREGSET`.
     pub(crate) floating: Option<Vec<u8>>,
-    /// `NT_X86_XSTATE`.
+    /// [`EXTENDED_STATE_NOTE`].
     pub(crate) extended: Option<Vec<u8>>,
 }
 
 /// Reads the registers of every thread of a held process and lets go again: it stays as it was.
 pub(crate) fn examine_held(pid: i32, limit: Duration) -> io::Result<Vec<HeldThread>> {
-    const NT_PRSTATUS: u32 = 1;
-    const NT_FPREGSET: u32 = 2;
     let end = Instant::now() + limit;
     let mut threads = Vec::new();
     for tid in process::threads(pid).into_iter().filter(|tid| !stop::is_dead(pid, *tid)) {
@@ -241,3 +240,6 @@ pub(crate) fn examine_held(pid: i32, limit: Duration) -> io::Result<Vec<HeldThre
 
 /// `e_machine` for core files.
 pub(crate) const ELF_MACHINE: u16 = arch::ELF_MACHINE;
+
+/// Note of the extended register state in core files.
+pub(crate) const EXTENDED_STATE_NOTE: NoteType = arch::EXTENDED_STATE.0;

@@ -24,7 +24,7 @@ use crate::{Cgroup, Event, Launch, Runtime, Sighting, Snapshot, StartError, Star
 use image::{Image, TrapKind};
 use ptrace::Status;
 
-pub(crate) use hold::{ELF_MACHINE, HeldThread, examine_held};
+pub(crate) use hold::{ELF_MACHINE, EXTENDED_STATE_NOTE, HeldThread, examine_held};
 pub(crate) use sight::probe;
 
 /// Signals that end a program at the place of an error.

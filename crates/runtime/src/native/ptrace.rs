@@ -5,6 +5,7 @@
 use std::io;
 
 use libc::{c_int, c_long, c_void, pid_t};
+use object::elf::NoteType;
 
 use super::arch::RawRegisters;
 
@@ -107,10 +108,10 @@ pub(super) fn set_registers(tid: pid_t, registers: &RawRegisters) -> io::Result<
 }
 
 /// A register set by its ELF note type, as a core file wants it.
-pub(super) fn register_set(tid: pid_t, note_type: u32, bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(super) fn register_set(tid: pid_t, note_type: NoteType, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0u8; bytes_max];
     let mut buffer = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    call(libc::PTRACE_GETREGSET, tid, note_type as usize, (&raw mut buffer) as usize)?;
+    call(libc::PTRACE_GETREGSET, tid, note_type.0 as usize, (&raw mut buffer) as usize)?;
     bytes.truncate(buffer.iov_len);
     Ok(bytes)
 }

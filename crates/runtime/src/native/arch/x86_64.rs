@@ -1,6 +1,7 @@
 //! x86-64: the breakpoint instruction, the register file, the calling convention (System V ABI), system calls.
 
 use freezeframe_debuginfo::Registers;
+use object::elf::{NT_X86_XSTATE, NoteType};
 
 pub(in crate::native) type RawRegisters = libc::user_regs_struct;
 
@@ -10,8 +11,8 @@ pub(in crate::native) const BREAKPOINT: u8 = 0xcc;
 /// `e_machine` of core files.
 pub(in crate::native) const ELF_MACHINE: u16 = 62;
 
-/// Extended register state (`NT_X86_XSTATE`) and its size limit.
-pub(in crate::native) const EXTENDED_STATE: (u32, usize) = (0x202, 16 * 1024);
+/// The register set beyond the general and floating-point ones, and its size limit.
+pub(in crate::native) const EXTENDED_STATE: (NoteType, usize) = (NT_X86_XSTATE, 16 * 1024);
 
 /// Where the breakpoint was whose trap this is: the processor stops behind the instruction.
 pub(in crate::native) fn breakpoint_address(registers: &RawRegisters) -> u64 {
