@@ -160,11 +160,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Bytes that were copied.
-    pub fn bytes(&self) -> usize {
-        self.memory.bytes()
-    }
-
     /// Build of the main executable.
     pub fn build_id(&self) -> freezeframe_model::BuildId {
         self.modules.main_build_id()

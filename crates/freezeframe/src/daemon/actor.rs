@@ -145,16 +145,15 @@ pub(crate) struct Daemon {
     pub(crate) writer: Writer,
     pub(crate) mailbox: Mailbox,
     pub(crate) pass_through: PassThrough,
-    /// Occurrences that were only counted, since the last second.
     /// Cores asked for so far: each has a file of its own.
     pub(crate) cores: u64,
+    /// Occurrences that were only counted, since the last second.
     pub(crate) counts: HashMap<Fingerprint, u64>,
     pub(crate) chores_at: Instant,
     /// Removal of what ended instances left.
     pub(crate) clearing: tokio::task::JoinSet<()>,
     pub(crate) stops: u32,
     pub(crate) exit_code: Option<i32>,
-    pub(crate) last_exit: Option<ExitReason>,
 }
 
 impl Daemon {
@@ -378,7 +377,6 @@ impl Daemon {
     fn instance_ended(&mut self, instance: InstanceId, reason: ExitReason, logs: Vec<LogLine>) {
         let Some(known) = self.instances.remove(&instance) else { return };
         self.gate.unroute(instance);
-        self.last_exit = Some(reason.clone());
         self.answer_all_pending(instance, "the process has ended");
         // For incidents of the gate's that wait for them.
         self.on_logs(instance, logs.clone());

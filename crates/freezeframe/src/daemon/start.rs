@@ -140,7 +140,6 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
         clearing: tokio::task::JoinSet::new(),
         stops: 0,
         exit_code: None,
-        last_exit: None,
         config,
     };
     daemon.adopt_all();
