@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use freezeframe_debuginfo::{Modules, Options, StoppedThread};
+use freezeframe_debuginfo::{Layered, Memory, Modules, Options, StoppedThread};
 use freezeframe_model::{Capture, ExitReason, Fingerprint, HoldFacts, IncidentKind};
 use freezeframe_redact::Redactor;
 
@@ -168,23 +168,13 @@ impl Snapshot {
     /// Frames and values. Takes from milliseconds to the budget in `options`; the failing thread must still stand still.
     pub fn decode(&self, options: &Options, redactor: &Redactor) -> Capture {
         let live = ProcessMemory::open(self.pid);
-        let mut capture = match &live {
-            Ok(live) => {
-                let memory = freezeframe_debuginfo::Layered { first: &self.memory, then: live };
-                freezeframe_debuginfo::capture(&memory, &self.modules, &self.threads, options, redactor)
-            }
-            Err(error) => {
-                let mut capture = freezeframe_debuginfo::capture(
-                    &self.memory,
-                    &self.modules,
-                    &self.threads,
-                    options,
-                    redactor,
-                );
-                capture.lose("memory outside the stacks", format!("/proc/{}/mem: {error}", self.pid));
-                capture
-            }
-        };
+        let layered = live.as_ref().ok().map(|then| Layered { first: &self.memory, then });
+        let memory: &dyn Memory = layered.as_ref().map_or(&self.memory, |layered| layered);
+        let mut capture =
+            freezeframe_debuginfo::capture(memory, &self.modules, &self.threads, options, redactor);
+        if let Err(error) = &live {
+            capture.lose("memory outside the stacks", format!("/proc/{}/mem: {error}", self.pid));
+        }
         for (what, why) in &self.diagnostics {
             capture.lose(what, why);
         }
@@ -197,7 +187,7 @@ impl Snapshot {
         let (Some(stack), Ok(live)) = (self.failing_stack, ProcessMemory::open(self.pid)) else {
             return Vec::new();
         };
-        let memory = freezeframe_debuginfo::Layered { first: &self.memory, then: &live };
+        let memory = Layered { first: &self.memory, then: &live };
         memory::nearest(&memory, self.modules.mappings(), stack, candidates)
     }
 }
