@@ -155,7 +155,8 @@ fn data_end(mappings: &[Mapping], address: u64) -> Option<u64> {
     (mapping.start <= address && mapping.writable && mapping.readable).then_some(mapping.end)
 }
 
-fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+/// The little-endian words of a piece of memory that begins at a multiple of eight.
+pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap_or_default()))
 }
 

@@ -3,21 +3,13 @@
 use freezeframe_debuginfo::Memory;
 use freezeframe_model::IncidentKind;
 
-/// Longer texts are cut.
+/// Longer texts are not read.
 const TEXT_MAX: usize = 64 * 1024;
-
-fn word(memory: &dyn Memory, address: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
-    memory.read(address, &mut bytes).ok()?;
-    Some(u64::from_le_bytes(bytes))
-}
 
 /// A non-empty UTF-8 text in the process.
 fn text(memory: &dyn Memory, address: u64, length: u64) -> Option<String> {
-    let length = usize::try_from(length).ok().filter(|length| (1..=TEXT_MAX).contains(length))?;
-    let mut bytes = vec![0; length];
-    memory.read(address, &mut bytes).ok()?;
-    String::from_utf8(bytes).ok()
+    let length = usize::try_from(length).ok().filter(|length| *length > 0)?;
+    String::from_utf8(memory.read_bytes(address, length, TEXT_MAX).ok()?).ok()
 }
 
 /// The message of a panic, from the payload that `rust_panic` is called with.
@@ -29,7 +21,7 @@ fn text(memory: &dyn Memory, address: u64, length: u64) -> Option<String> {
 pub(super) fn of_panic(memory: &dyn Memory, payload: u64) -> Option<String> {
     let mut words = [0; 4];
     for (at, slot) in words.iter_mut().enumerate() {
-        *slot = word(memory, payload.checked_add(8 * at as u64)?)?;
+        *slot = memory.read_u64(payload.checked_add(8 * at as u64)?).ok()?;
     }
     let as_string = |w: &[u64]| match w {
         [capacity, pointer, length] if capacity >= length && *capacity < (1 << 32) => {
@@ -49,7 +41,7 @@ pub(super) struct SdkReport {
 }
 
 pub(super) fn of_sdk(memory: &dyn Memory, report: u64) -> Result<SdkReport, String> {
-    let field = |offset: u64| report.checked_add(offset).and_then(|address| word(memory, address));
+    let field = |offset: u64| report.checked_add(offset).and_then(|address| memory.read_u64(address).ok());
     let string = |offset: u64| text(memory, field(offset)?, field(offset + 8)?);
     let head = field(0).ok_or("the SDK's report is not readable")?;
     let (version, kind) = (head & 0xffff_ffff, head >> 32);

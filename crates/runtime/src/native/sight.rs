@@ -160,9 +160,7 @@ impl Native {
         if let Some((start, end)) = failing_stack {
             let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0).min(256 << 10)];
             if copied.read(start, &mut bytes).is_ok() {
-                roots.extend(
-                    bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())),
-                );
+                roots.extend(memory::words(&bytes));
             }
         }
         memory::copy_reachable(trap.pid, modules.mappings(), &roots, REACH, &mut copied);
