@@ -8,12 +8,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freezeframe_model::Timestamp;
+use freezeframe_model::{Timestamp, chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::channel::chain;
 use crate::outbox::{Next, Queued};
 use crate::{Channel, Outbox, OutboxError, SendError};
 

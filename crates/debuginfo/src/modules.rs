@@ -201,9 +201,7 @@ impl Modules {
 
     /// Why a module's file could not be read.
     pub(crate) fn open_error(&self, index: usize) -> Option<String> {
-        let error = self.module(index)?.file.get()?.as_ref().err()?;
-        let source = std::error::Error::source(error).map(|source| format!(": {source}"));
-        Some(format!("{error}{}", source.unwrap_or_default()))
+        self.module(index)?.file.get()?.as_ref().err().map(freezeframe_model::chain)
     }
 
     /// The module's debug information: in the file itself, or in the separate file that belongs to it.

@@ -38,14 +38,7 @@ impl CommandError {
 
     /// With everything that caused it.
     pub(crate) fn caused(kind: Kind, error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self::new(kind, message)
+        Self::new(kind, freezeframe_model::chain(error))
     }
 
     /// What to do next.

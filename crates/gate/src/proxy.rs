@@ -399,16 +399,9 @@ fn is_close(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || error.is_canceled() || error.is_closed() || by_io
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line, as far as they are kept.
 pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause
-        && text.len() < FAILURE_MAX
-    {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
+    let mut text = freezeframe_model::chain(error);
     text.truncate(text.floor_char_boundary(FAILURE_MAX));
     text
 }

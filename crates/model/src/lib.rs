@@ -5,6 +5,7 @@
 //! or sent to strangers is wrapped in a versioned envelope by the crate that owns that format (`store`, `shim`, `api`).
 
 mod capture;
+mod chain;
 mod exchange;
 mod id;
 mod incident;
@@ -15,6 +16,7 @@ pub use capture::{
     BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Thread, ThreadState, Value, Variable,
     VariableRole,
 };
+pub use chain::chain;
 pub use exchange::{Exchange, FailingRequest, InFlight, Outcome, RequestMatch};
 pub use id::{BuildId, Fingerprint, IncidentId, InstanceId, ParseIdError, Timestamp};
 pub use incident::{

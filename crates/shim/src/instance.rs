@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use freezeframe_model::{ExitReason, IncidentId, Stream};
+use freezeframe_model::{ExitReason, IncidentId, Stream, chain};
 use freezeframe_redact::{Redactor, Rules};
-use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtime, StartError};
+use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtime};
 
 use crate::files::{Directory, Lock, Spec, State};
 use crate::link::Link;
@@ -183,7 +183,7 @@ impl Shim {
                     Err(error) => tracing::error!(%error, "the instance's output cannot be read"),
                 }
             }
-            Err(error) => self.end(ExitReason::Spawn(describe(&error))),
+            Err(error) => self.end(ExitReason::Spawn(chain(error))),
         }
         self.write_state();
     }
@@ -339,13 +339,5 @@ impl Shim {
         if let Err(error) = self.directory.set_state(&self.state) {
             tracing::error!(%error, "the state could not be written");
         }
-    }
-}
-
-fn describe(error: &StartError) -> String {
-    use std::error::Error;
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -106,14 +106,7 @@ impl StoreError {
 
     /// The message with its causes, for `Loss::why` and the log.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        freezeframe_model::chain(self)
     }
 }
 

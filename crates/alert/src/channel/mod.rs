@@ -12,6 +12,8 @@ pub(crate) mod webhook;
 
 use std::time::Duration;
 
+use freezeframe_model::chain;
+
 use crate::config::resolve;
 use crate::http::{Answer, Endpoint, HttpError};
 use crate::{Alert, ChannelConfig, ConfigError, Lookup, Trust};
@@ -104,16 +106,4 @@ fn judge(answer: Result<Answer, HttpError>) -> Result<(), SendError> {
         }
         Err(error) => Err(SendError::Retry { why: chain(&error), after: None }),
     }
-}
-
-/// An error with its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use freezeframe_model::chain;
 use http::Uri;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-use super::{SendError, chain};
+use super::SendError;
 use crate::{Alert, ConfigError, Trust};
 
 /// For each command of the dialogue; the whole is limited by the caller.

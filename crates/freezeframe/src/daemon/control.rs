@@ -1,12 +1,11 @@
 //! The daemon as the API sees it.
 
 use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError};
-use freezeframe_model::{Capture, Incident, IncidentId, InstanceView};
+use freezeframe_model::{Capture, Incident, IncidentId, InstanceView, chain};
 use freezeframe_store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::actor::{Mailbox, Message};
-use super::writer::chain;
 
 /// A core of many gigabytes takes minutes.
 const ACT_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);

@@ -2,7 +2,7 @@
 
 use freezeframe_api::{Act, ActOutcome, ControlError};
 use freezeframe_lifecycle::Event;
-use freezeframe_model::{HoldFacts, IncidentId, IncidentState, InstanceId, Loss, Timestamp};
+use freezeframe_model::{HoldFacts, IncidentId, IncidentState, InstanceId, Loss, Timestamp, chain};
 use freezeframe_runtime::{Held, ProcessId};
 use freezeframe_shim::protocol::Command;
 use tokio::sync::oneshot;
@@ -90,7 +90,7 @@ impl Daemon {
                 Err(ControlError::Conflict(format!("{id} is not held: it is {}", incident.state)))
             }
             Ok(None) => Err(ControlError::NotFound),
-            Err(error) => Err(ControlError::Failed(super::writer::chain(error))),
+            Err(error) => Err(ControlError::Failed(chain(error))),
         }
     }
 

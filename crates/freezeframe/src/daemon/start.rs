@@ -10,7 +10,7 @@ use freezeframe_alert::{Channel, Outbox, Trust};
 use freezeframe_api::Access;
 use freezeframe_gate::Gate;
 use freezeframe_lifecycle::{Fleet, Limits};
-use freezeframe_model::{IncidentId, InstanceId};
+use freezeframe_model::{IncidentId, InstanceId, chain};
 use freezeframe_shim::files::Directory;
 use freezeframe_store::Store;
 use tokio::sync::{mpsc, watch};
@@ -223,10 +223,6 @@ async fn deliver_the_rest(outbox: &Outbox) {
 
 async fn until(mut over: watch::Receiver<bool>) {
     let _ = over.wait_for(|over| *over).await;
-}
-
-fn chain(error: impl std::error::Error) -> String {
-    super::writer::chain(error)
 }
 
 impl Daemon {

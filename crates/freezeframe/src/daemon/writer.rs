@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use freezeframe_alert::{Notice, Outbox};
-use freezeframe_model::{Capture, Fingerprint, Incident, IncidentId, InstanceId, Timestamp};
+use freezeframe_model::{Capture, Fingerprint, Incident, IncidentId, InstanceId, Timestamp, chain};
 use freezeframe_store::{Store, StoreError};
 
 use super::actor::{Mailbox, Message};
@@ -180,16 +180,4 @@ fn keep_core(
         left_out => format!(", {left_out} bytes left out by store.core_bytes_max"),
     };
     Ok(format!("core of {id}: {memory} bytes of memory in {bytes}{rest}"))
-}
-
-/// An error with everything that caused it, in one line.
-pub(crate) fn chain(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
