@@ -1,11 +1,11 @@
 //! Talking to the daemon's API over its unix socket, and plain HTTP to the demo's shop.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freezeframe_model::IncidentId;
+use freezeframe_shim::files::SocketPath;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
@@ -23,17 +23,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(660);
 
 const SOCKET: &str = "daemon.sock";
 
-/// Socket paths are limited to 107 bytes, data directories are not: the directory is named by a descriptor.
-fn socket_path(data: &Path) -> io::Result<(std::fs::File, PathBuf)> {
-    let directory = std::fs::File::open(data)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
-    Ok((directory, path))
-}
-
 /// Listens on the daemon's socket; the store's lock has made sure that we are the only daemon.
 pub(crate) fn bind(data: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
-    let (_directory, path) = socket_path(data)?;
+    let path = SocketPath::of(&data.join(SOCKET))?;
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
@@ -103,8 +96,8 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<UnixStream, CommandError> {
-        let connected = match socket_path(&self.data) {
-            Ok((_directory, path)) => UnixStream::connect(&path).await,
+        let connected = match SocketPath::of(&self.data.join(SOCKET)) {
+            Ok(path) => UnixStream::connect(&path).await,
             Err(error) => Err(error),
         };
         connected.map_err(|error| {

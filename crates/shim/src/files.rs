@@ -11,6 +11,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,6 +67,29 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Directory {
     path: PathBuf,
+}
+
+/// A socket's path by way of its directory's descriptor: such paths are limited to 107 bytes (unix(7)), data directories are
+/// not. It leads to the socket for as long as this lives.
+pub struct SocketPath {
+    _directory: File,
+    path: PathBuf,
+}
+
+impl SocketPath {
+    /// The path of `socket`, which need not exist; its directory must.
+    pub fn of(socket: &Path) -> io::Result<Self> {
+        let directory = File::open(socket.parent().unwrap_or(Path::new(".")))?;
+        let by_descriptor = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let path = Path::new(&by_descriptor).join(socket.file_name().unwrap_or_default());
+        Ok(Self { _directory: directory, path })
+    }
+}
+
+impl AsRef<Path> for SocketPath {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// The exclusive right to be this instance's shim.
@@ -221,6 +245,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     #[test]
     fn a_lock_tells_whether_a_shim_lives() {
@@ -232,6 +257,21 @@ mod tests {
         assert!(directory.has_shim());
         drop(lock);
         assert!(!directory.has_shim());
+    }
+
+    #[test]
+    fn a_socket_can_lie_deeper_than_its_path_may_be_long() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let deep = data.path().join("d".repeat(150));
+        fs::create_dir(&deep).expect("made");
+        let socket = deep.join("socket");
+        assert!(UnixListener::bind(&socket).is_err(), "the limit that this is about");
+        let listener =
+            UnixListener::bind(SocketPath::of(&socket).expect("the directory exists")).expect("bound");
+        assert!(socket.exists());
+        UnixStream::connect(SocketPath::of(&socket).expect("the directory exists")).expect("connected");
+        assert!(listener.accept().is_ok());
+        assert!(SocketPath::of(&data.path().join("none").join("socket")).is_err());
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use freezeframe_model::LogLine;
 
+use crate::files::SocketPath;
 use crate::instance::Input;
 use crate::protocol::{Command, Decoder, Report, encode};
 use crate::wake::Bell;
@@ -101,7 +101,7 @@ impl Link {
     /// Listens; each connection begins with `Input::Connected`.
     pub(crate) fn listen(&self, socket: &Path, inputs: &Sender<Input>, bell: &Bell) -> io::Result<()> {
         let _ = std::fs::remove_file(socket);
-        let listener = bind(socket)?;
+        let listener = UnixListener::bind(SocketPath::of(socket)?)?;
         let (link, inputs, bell) = (self.clone(), inputs.clone(), bell.clone());
         std::thread::Builder::new().name("listen".to_owned()).spawn(move || {
             for stream in listener.incoming() {
@@ -254,11 +254,4 @@ fn read_all(mut stream: UnixStream, inputs: &Sender<Input>, bell: &Bell) -> io::
             bell.ring();
         }
     }
-}
-
-/// Socket paths are limited to 107 bytes, data directories are not: the directory is named by a descriptor.
-fn bind(socket: &Path) -> io::Result<UnixListener> {
-    let directory = std::fs::File::open(socket.parent().unwrap_or(Path::new(".")))?;
-    let name = socket.file_name().unwrap_or_default();
-    UnixListener::bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name))
 }

@@ -1,13 +1,12 @@
 //! The daemon's side of the shims: starting their processes, connecting, passing messages to and fro.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use freezeframe_model::InstanceId;
-use freezeframe_shim::files::Directory;
+use freezeframe_shim::files::{Directory, SocketPath};
 use freezeframe_shim::protocol::{Command, Decoder, Report, VERSION, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -120,11 +119,8 @@ async fn exchange(
     }
 }
 
-/// Socket paths are limited to 107 bytes, data directories are not: the directory is named by a descriptor.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
-    let directory = std::fs::File::open(socket.parent().unwrap_or(Path::new(".")))?;
-    let name = socket.file_name().unwrap_or_default();
-    let path = Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+    let path = SocketPath::of(socket)?;
     let end = tokio::time::Instant::now() + CONNECT_LIMIT;
     loop {
         match UnixStream::connect(&path).await {
