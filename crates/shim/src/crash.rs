@@ -8,8 +8,8 @@ use freezeframe_model::{HoldFacts, HoldStrength, IncidentId, IncidentKind, Times
 use freezeframe_runtime::{Held, ProcessId, Runtime};
 
 use crate::captured::{self, micros};
-use crate::instance::{Crash, HOLD_LIMIT, LOG_LINES, Shim, UNANSWERED_REARM};
-use crate::protocol::{Captured, HeldRecord, Phase, Report, Trapped};
+use crate::instance::{Crash, HOLD_LIMIT, Shim, UNANSWERED_REARM};
+use crate::protocol::{Captured, HeldRecord, LOG_LINES, Phase, Report, Trapped};
 
 /// How long a trap waits for the daemon's word before the program goes on as without us.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);

@@ -13,7 +13,7 @@ use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtim
 use crate::files::{Directory, Lock, Spec, State};
 use crate::link::Link;
 use crate::output::Output;
-use crate::protocol::{Captured, Command, HeldRecord, Phase, Report, Trapped, VERSION};
+use crate::protocol::{Captured, Command, HeldRecord, LOG_LINES, Phase, Report, Trapped, VERSION};
 use crate::wake::{Bell, Wake};
 
 /// How long freezing and letting go may take.
@@ -22,8 +22,6 @@ pub(crate) const HOLD_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) const UNANSWERED_REARM: Duration = Duration::from_secs(1);
 /// How long the shim of an ended instance waits for the daemon to take note.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
-/// Lines kept with an incident.
-pub(crate) const LOG_LINES: usize = 200;
 /// Waiting for the last output of an ended instance: its children may keep the pipes open.
 const OUTPUT_LIMIT: Duration = Duration::from_millis(300);
 

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// Version of this protocol.
 pub const VERSION: u32 = 2;
 
+/// Last lines of an instance's output that are kept with an incident.
+pub const LOG_LINES: usize = 200;
+
 /// A message longer than this is refused (a capture with all its values stays below it by its budgets).
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 

@@ -112,7 +112,6 @@ pub(crate) struct Instance {
 /// An incident whose story is not over.
 pub(crate) struct Open {
     pub(crate) incident: Incident,
-    pub(crate) instance: InstanceId,
     /// The capture came; it is being or has been stored.
     pub(crate) captured: bool,
     /// `traceparent`s that were in flight at the trap.
@@ -120,6 +119,20 @@ pub(crate) struct Open {
     /// Answered 502 by name already.
     pub(crate) failing_answered: bool,
     pub(crate) notified: bool,
+}
+
+impl Open {
+    /// One whose requests are over, and whose capture and telling are yet to come.
+    pub(crate) fn new(incident: Incident) -> Self {
+        Self { incident, captured: false, in_flight: Vec::new(), failing_answered: true, notified: false }
+    }
+
+    /// Microseconds since the trap was noticed; what went before the shim's report is in its timings.
+    pub(crate) fn since_trap_us(&self) -> u64 {
+        let since_report = Timestamp::now().0.saturating_sub(self.incident.captured_at.0);
+        let before = self.incident.timings.fingerprinted_us.unwrap_or(0);
+        before.saturating_add(u64::try_from(since_report).unwrap_or(0))
+    }
 }
 
 /// All state of supervision.

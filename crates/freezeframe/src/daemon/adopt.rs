@@ -1,7 +1,7 @@
 //! What an earlier life left behind: instances that run on, processes that are held, captures that were not stored yet.
 
 use freezeframe_lifecycle::Event;
-use freezeframe_model::{HoldFacts, IncidentId, IncidentState, InstanceId, Timestamp, Timings};
+use freezeframe_model::{HoldFacts, Incident, IncidentId, IncidentState, InstanceId, Timestamp, Timings};
 use freezeframe_runtime::Held;
 use freezeframe_shim::files::Directory;
 use freezeframe_shim::protocol::HeldRecord;
@@ -55,27 +55,15 @@ impl Daemon {
             known.incident = Some(id);
         }
         if let Some(mut incident) = known {
-            let captured = self.store.capture(id).ok().flatten().is_some();
-            let told = incident.timings.stored_us.is_some();
             if record.firm {
                 let lease_until = Timestamp::now().plus_ms(lease_left);
                 incident.hold = HoldFacts { lease_until, ..record.facts.clone() };
             }
-            let open = Open {
-                incident,
-                instance,
-                captured,
-                in_flight: Vec::new(),
-                failing_answered: true,
-                notified: told,
-            };
-            self.open.insert(id, open);
+            self.open_again(incident);
             if record.firm {
                 self.set_state(id, IncidentState::Held);
             }
-            if captured && !told {
-                self.announce(id);
-            }
+            self.tell_if_untold(id);
         }
         self.feed(Event::AdoptedHeld {
             instance,
@@ -119,21 +107,23 @@ impl Daemon {
                 continue;
             }
             tracing::warn!(incident = %id, "its process is gone");
-            let captured = self.store.capture(id).ok().flatten().is_some();
-            let told = incident.timings.stored_us.is_some();
-            let open = Open {
-                instance: incident.instance,
-                incident,
-                captured,
-                in_flight: Vec::new(),
-                failing_answered: true,
-                notified: told,
-            };
-            self.open.insert(id, open);
+            self.open_again(incident);
             self.set_state(id, IncidentState::Lost);
-            if captured && !told {
-                self.announce(id);
-            }
+            self.tell_if_untold(id);
+        }
+    }
+
+    /// One that is in the store, as far as the store knows it.
+    fn open_again(&mut self, incident: Incident) {
+        let captured = self.store.capture(incident.id).ok().flatten().is_some();
+        let notified = incident.timings.stored_us.is_some();
+        self.open.insert(incident.id, Open { captured, notified, ..Open::new(incident) });
+    }
+
+    /// The earlier life stored its capture, and ended before people were told.
+    fn tell_if_untold(&mut self, id: IncidentId) {
+        if self.open.get(&id).is_some_and(|open| open.captured && !open.notified) {
+            self.announce(id);
         }
     }
 }

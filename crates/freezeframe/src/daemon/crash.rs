@@ -1,10 +1,12 @@
 //! The path of one crash through the daemon: from `Trapped` to a durable incident, an alert, and a held process.
 
 use freezeframe_alert::{Notice, NoticeEvent};
+use freezeframe_gate::Gate;
 use freezeframe_lifecycle::Event;
 use freezeframe_model::{
-    ExitReason, FailingRequest, HoldFacts, HoldStrength, Incident, IncidentId, IncidentState, InstanceId,
-    LogLine, Loss, RequestMatch, Site, Timestamp, Timings,
+    BuildId, Exchange, ExitReason, FailingRequest, Fingerprint, HoldFacts, HoldStrength, InFlight, Incident,
+    IncidentId, IncidentKind, IncidentState, InstanceId, LogLine, Loss, RequestMatch, Site, Timestamp,
+    Timings,
 };
 use freezeframe_shim::protocol::{Captured, Command, Trapped};
 
@@ -33,8 +35,7 @@ impl Daemon {
             fingerprint: trapped.fingerprint,
             resident_bytes: trapped.resident_bytes,
         };
-        let open =
-            Open { incident, instance, captured: false, in_flight, failing_answered: false, notified: false };
+        let open = Open { in_flight, failing_answered: false, ..Open::new(incident) };
         self.trapped = Some((open, trapped));
         self.feed(event);
         self.trapped = None;
@@ -85,31 +86,50 @@ impl Daemon {
         in_flight: usize,
     ) -> Incident {
         Incident {
-            id,
-            kind: trapped.kind.clone(),
             state: IncidentState::Draining,
             message: trapped.message.clone(),
-            fingerprint: trapped.fingerprint,
-            site: Site::default(),
-            service: self.config.service.name.clone(),
-            instance,
-            build_id: freezeframe_model::BuildId::default(),
-            captured_at: trapped.at,
-            updated_at: trapped.at,
-            count: 1,
             timings: trapped.timings,
-            hold: HoldFacts::default(),
             request: FailingRequest {
                 in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
                 ..FailingRequest::default()
             },
-            logs: Vec::new(),
-            requests_lost: 0,
             not_captured: self
                 .host_limits
                 .iter()
                 .map(|why| Loss { what: "full hold".to_owned(), why: why.clone() })
                 .collect(),
+            ..self.bare_incident(id, instance, trapped.kind.clone(), trapped.fingerprint, trapped.at)
+        }
+    }
+
+    /// One of which no more is known than what broke, where, and when.
+    pub(super) fn bare_incident(
+        &self,
+        id: IncidentId,
+        instance: InstanceId,
+        kind: IncidentKind,
+        fingerprint: Fingerprint,
+        at: Timestamp,
+    ) -> Incident {
+        Incident {
+            id,
+            kind,
+            state: IncidentState::Recorded,
+            message: String::new(),
+            fingerprint,
+            site: Site::default(),
+            service: self.config.service.name.clone(),
+            instance,
+            build_id: BuildId::default(),
+            captured_at: at,
+            updated_at: at,
+            count: 1,
+            timings: Timings::default(),
+            hold: HoldFacts::default(),
+            request: FailingRequest::default(),
+            logs: Vec::new(),
+            requests_lost: 0,
+            not_captured: Vec::new(),
         }
     }
 
@@ -121,9 +141,8 @@ impl Daemon {
         else {
             return;
         };
-        open.failing_answered = self.gate.fail(open.instance, &request.traceparent, id);
-        open.incident.request.journey =
-            request.session.map(|session| self.gate.journey(session, JOURNEY_MAX)).unwrap_or_default();
+        open.failing_answered = self.gate.fail(open.incident.instance, &request.traceparent, id);
+        open.incident.request.journey = journey_of(&self.gate, request);
         open.incident.request.request = Some(request.clone());
         open.incident.request.matched_by = matched_by;
     }
@@ -181,8 +200,7 @@ impl Daemon {
 
     pub(super) fn note_milestone(&mut self, instance: InstanceId, note: impl FnOnce(&mut Timings, u64)) {
         if let Some(open) = self.open_of(instance) {
-            let since_report = u64::try_from(Timestamp::now().0 - open.incident.captured_at.0).unwrap_or(0);
-            let at = open.incident.timings.fingerprinted_us.unwrap_or(0) + since_report;
+            let at = open.since_trap_us();
             note(&mut open.incident.timings, at);
         }
     }
@@ -238,15 +256,7 @@ impl Daemon {
             }
             None => {}
         }
-        let open = Open {
-            incident,
-            instance,
-            captured: false,
-            in_flight: Vec::new(),
-            failing_answered: true,
-            notified: false,
-        };
-        self.open.insert(captured.incident, open);
+        self.open.insert(captured.incident, Open::new(incident));
         true
     }
 
@@ -277,8 +287,7 @@ impl Daemon {
     pub(super) fn announce(&mut self, id: IncidentId) {
         let Some(open) = self.open.get_mut(&id) else { return };
         open.notified = true;
-        let since_report = u64::try_from(Timestamp::now().0 - open.incident.captured_at.0).unwrap_or(0);
-        let stored_us = open.incident.timings.fingerprinted_us.unwrap_or(0) + since_report;
+        let stored_us = open.since_trap_us();
         open.incident.timings.stored_us.get_or_insert(stored_us);
         let incident = open.incident.clone();
         self.notify(&incident, NoticeEvent::Opened);
@@ -288,7 +297,7 @@ impl Daemon {
 
     /// Nothing of it can be lost any more: the shim's copy may go.
     pub(super) fn on_told(&mut self, id: IncidentId) {
-        if let Some(instance) = self.open.get(&id).map(|open| open.instance) {
+        if let Some(instance) = self.open.get(&id).map(|open| open.incident.instance) {
             self.acknowledge(instance, id);
         }
         self.forget_if_over(id);
@@ -323,13 +332,19 @@ impl Daemon {
         }
         self.set_state(incident, IncidentState::Held);
         self.feed(Event::Frozen { instance });
-        let now = self.now_ms();
-        let left = self.fleet.lease_until(instance).map_or(0, |until| until.saturating_sub(now));
-        if let Some(open) = self.open.get_mut(&incident) {
-            open.incident.hold.lease_until = Timestamp::now().plus_ms(left);
+        self.note_lease(incident, instance);
+        tracing::warn!(%incident, "held; {network}; {}", self.link(incident));
+    }
+
+    /// Records when the lease ends, as the state machine has it; what is left of it in milliseconds.
+    pub(super) fn note_lease(&mut self, id: IncidentId, instance: InstanceId) -> u64 {
+        let until_ms = self.fleet.lease_until(instance).unwrap_or(0);
+        let left_ms = until_ms.saturating_sub(self.now_ms());
+        if let Some(open) = self.open.get_mut(&id) {
+            open.incident.hold.lease_until = Timestamp::now().plus_ms(left_ms);
             self.writer.submit(Job::Update(Box::new(open.incident.clone())));
         }
-        tracing::warn!(%incident, "held; {network}; {}", self.link(incident));
+        left_ms
     }
 
     pub(super) fn on_hold_failed(&mut self, instance: InstanceId, incident: IncidentId, why: &str) {
@@ -397,6 +412,11 @@ impl Daemon {
             }
         }
     }
+}
+
+/// What the same user did before.
+pub(super) fn journey_of(gate: &Gate, request: &InFlight) -> Vec<Exchange> {
+    request.session.map(|session| gate.journey(session, JOURNEY_MAX)).unwrap_or_default()
 }
 
 /// The SDK may know only the trace id; the gate's own span id is unique per attempt.

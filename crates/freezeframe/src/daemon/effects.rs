@@ -133,7 +133,7 @@ impl Daemon {
             open.incident.state == IncidentState::Draining && open.incident.timings.replaced_us.is_none()
         });
         let instances: Vec<InstanceId> =
-            replaced.map(|open| open.instance).filter(|held| *held != instance).collect();
+            replaced.map(|open| open.incident.instance).filter(|held| *held != instance).collect();
         for held in instances {
             self.note_milestone(held, |timings, at| timings.replaced_us = Some(at));
         }

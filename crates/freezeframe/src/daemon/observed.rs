@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 
 use freezeframe_gate::Observer;
 use freezeframe_model::{
-    Exchange, ExitReason, FailingRequest, Fingerprint, HoldFacts, Incident, IncidentKind, IncidentState,
-    InstanceId, LogLine, Loss, Outcome, RequestMatch, Site, Timestamp, Timings,
+    Exchange, ExitReason, FailingRequest, Fingerprint, Incident, IncidentKind, InstanceId, LogLine, Loss,
+    Outcome, RequestMatch, Timestamp,
 };
-use freezeframe_shim::protocol::Command;
+use freezeframe_shim::protocol::{Command, LOG_LINES};
 use sha2::{Digest, Sha256};
 
 use super::actor::{Daemon, Mailbox, Message, Open};
+use super::crash::journey_of;
 
 /// Within this time the same error is counted, not told again.
 const SAME_ERROR: Duration = Duration::from_secs(600);
 /// Different errors that are remembered; beyond that the oldest is forgotten and would be told again.
 const ERRORS_MAX: usize = 1024;
-const LOG_LINES: usize = 200;
-const JOURNEY_MAX: usize = 20;
 
 /// Passes on what ended badly; called on the gate's threads for every exchange.
 pub(crate) struct Watch {
@@ -84,9 +83,8 @@ impl Daemon {
             _ => format!("{} {route} answered {}", exchange.request.method, exchange.status),
         };
         let identity = format!("{}/{kind}/{}/{route}", self.config.service.name, exchange.request.method);
-        let session = exchange.request.session;
         let request = FailingRequest {
-            journey: session.map(|session| self.gate.journey(session, JOURNEY_MAX)).unwrap_or_default(),
+            journey: journey_of(&self.gate, &exchange.request),
             request: Some(exchange.request),
             matched_by: RequestMatch::OnlyOne,
             in_flight: 1,
@@ -117,43 +115,20 @@ impl Daemon {
         let id = self.next_id.filter(|_| self.recent.is_news(fingerprint));
         let Some(id) = id else { return self.count(fingerprint) };
         self.take_id();
-        let now = Timestamp::now();
         let why = match kind {
             IncidentKind::Exit(_) => "the process has ended",
             _ => "the error had passed when its answer was seen: nothing is at its site any more",
         };
         let incident = Incident {
-            id,
-            kind,
-            state: IncidentState::Recorded,
             message,
-            fingerprint,
-            site: Site::default(),
-            service: self.config.service.name.clone(),
-            instance,
-            build_id: freezeframe_model::BuildId::default(),
-            captured_at: now,
-            updated_at: now,
-            count: 1,
-            timings: Timings::default(),
-            hold: HoldFacts::default(),
             request,
-            logs: Vec::new(),
-            requests_lost: 0,
             not_captured: vec![Loss {
                 what: "threads, frames and variables".to_owned(),
                 why: why.to_owned(),
             }],
+            ..self.bare_incident(id, instance, kind, fingerprint, Timestamp::now())
         };
-        let open = Open {
-            incident,
-            instance,
-            captured: true,
-            in_flight: Vec::new(),
-            failing_answered: true,
-            notified: false,
-        };
-        self.open.insert(id, open);
+        self.open.insert(id, Open { captured: true, ..Open::new(incident) });
         self.logs_wanted.entry(instance).or_default().push(id);
         match logs {
             Some(logs) => self.on_logs(instance, logs),

@@ -2,7 +2,7 @@
 
 use freezeframe_api::{Act, ActOutcome, ControlError};
 use freezeframe_lifecycle::Event;
-use freezeframe_model::{HoldFacts, IncidentId, IncidentState, InstanceId, Loss, Timestamp, chain};
+use freezeframe_model::{HoldFacts, IncidentId, IncidentState, InstanceId, Loss, chain};
 use freezeframe_runtime::{Held, ProcessId};
 use freezeframe_shim::protocol::Command;
 use tokio::sync::oneshot;
@@ -78,7 +78,7 @@ impl Daemon {
     fn held_instance(&self, id: IncidentId) -> Result<InstanceId, ControlError> {
         if let Some(open) = self.open.get(&id) {
             return match open.incident.state {
-                IncidentState::Held => Ok(open.instance),
+                IncidentState::Held => Ok(open.incident.instance),
                 IncidentState::Draining => {
                     Err(ControlError::Conflict(format!("{id} is still draining; it is held in a moment")))
                 }
@@ -105,13 +105,7 @@ impl Daemon {
     }
 
     fn extended(&mut self, id: IncidentId, instance: InstanceId) -> Result<ActOutcome, ControlError> {
-        let now = self.now_ms();
-        let left_ms = self.fleet.lease_until(instance).map_or(0, |until| until.saturating_sub(now));
-        if let Some(open) = self.open.get_mut(&id) {
-            open.incident.hold.lease_until = Timestamp::now().plus_ms(left_ms);
-            self.writer.submit(Job::Update(Box::new(open.incident.clone())));
-        }
-        let minutes = left_ms / 60_000;
+        let minutes = self.note_lease(id, instance) / 60_000;
         outcome(None, format!("the lease of {id} ends in {} h {} min", minutes / 60, minutes % 60))
     }
 
@@ -247,15 +241,14 @@ impl Daemon {
 
     pub(super) fn on_core_written(&mut self, instance: InstanceId, result: Result<(u64, u64), String>) {
         // Cores are written, and kept, in the order in which they were asked for.
-        let waiting = self.pending.get_mut(&instance).into_iter().flatten();
-        let oldest = waiting.filter_map(|pending| match pending {
-            Pending::Core { id, path, written, .. } if !*written => Some((*id, path.clone(), written)),
-            _ => None,
-        });
-        let oldest = { oldest }.next().map(|(id, path, written)| {
-            *written = true;
-            (id, path)
-        });
+        let oldest =
+            self.pending.get_mut(&instance).into_iter().flatten().find_map(|pending| match pending {
+                Pending::Core { id, path, written, .. } if !*written => {
+                    *written = true;
+                    Some((*id, path.clone()))
+                }
+                _ => None,
+            });
         match (oldest, result) {
             (Some((id, path)), Ok(sizes)) => self.writer.submit(Job::KeepCore { instance, id, path, sizes }),
             (_, Err(error)) => self.on_core_kept(instance, Err(error)),
