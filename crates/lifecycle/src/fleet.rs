@@ -331,6 +331,16 @@ impl Fleet {
 
     /// Asks an instance to end; kills it if it does not.
     pub(crate) fn terminate(&mut self, instance: InstanceId) {
+        self.end(instance, Action::Terminate { instance });
+    }
+
+    /// Kills an instance, again and again until it is gone.
+    pub(crate) fn kill(&mut self, instance: InstanceId) {
+        self.end(instance, Action::Kill { instance });
+    }
+
+    /// Out of routing first; killed (again) if it has not ended in time.
+    fn end(&mut self, instance: InstanceId, how: Action) {
         let kill_at = self.now.saturating_add(self.limits.stop_ms);
         let Some(member) = self.members.get_mut(&instance) else { return };
         if member.role == InstanceRole::Serving {
@@ -338,19 +348,7 @@ impl Fleet {
         }
         member.stop();
         member.kill_at = Some(kill_at);
-        self.out.push(Action::Terminate { instance });
-    }
-
-    /// Kills an instance, again and again until it is gone.
-    pub(crate) fn kill(&mut self, instance: InstanceId) {
-        let again = self.now.saturating_add(self.limits.stop_ms);
-        let Some(member) = self.members.get_mut(&instance) else { return };
-        if member.role == InstanceRole::Serving {
-            self.out.push(Action::Unroute { instance });
-        }
-        member.stop();
-        member.kill_at = Some(again);
-        self.out.push(Action::Kill { instance });
+        self.out.push(how);
     }
 
     fn ids(&self, which: impl Fn(&Member) -> bool) -> Vec<InstanceId> {
