@@ -125,31 +125,44 @@ fn jose_header(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
 }
 
 fn is_jose_header(segment: &[u8]) -> bool {
-    let mut decoded = Vec::new();
-    let mut bits = 0_u32;
-    let mut held = 0;
-    for &byte in segment.iter().take(JOSE_HEADER_MAX) {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
+    let bytes = base64(segment.get(..JOSE_HEADER_MAX).unwrap_or(segment), Alphabet::Url)
+        .map(|byte| byte.filter(|byte| *byte >= 0x20 || byte.is_ascii_whitespace()));
+    let Some(decoded) = bytes.collect::<Option<Vec<u8>>>() else { return false };
+    let has = |key: &[u8]| decoded.windows(key.len()).any(|window| window == key);
+    decoded.first() == Some(&b'{') && (has(b"\"alg\"") || has(b"\"enc\""))
+}
+
+/// Which of the two alphabets of base64 (RFC 4648) is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    /// The one that is safe in URLs.
+    Url,
+    /// Both.
+    Any,
+}
+
+/// What base64 digits stand for, without padding; `None` in the place of what is no digit.
+fn base64(digits: &[u8], alphabet: Alphabet) -> impl Iterator<Item = Option<u8>> + '_ {
+    let (mut bits, mut held) = (0_u32, 0);
+    digits.iter().filter_map(move |&digit| {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
             b'-' => 62,
             b'_' => 63,
-            _ => return false,
+            b'+' if alphabet == Alphabet::Any => 62,
+            b'/' if alphabet == Alphabet::Any => 63,
+            _ => return Some(None),
         };
         bits = ((bits << 6) | u32::from(value)) & 0xffff;
         held += 6;
-        if held >= 8 {
-            held -= 8;
-            let byte = u8::try_from((bits >> held) & 0xff).unwrap_or(0);
-            if byte < 0x20 && !byte.is_ascii_whitespace() {
-                return false;
-            }
-            decoded.push(byte);
+        if held < 8 {
+            return None;
         }
-    }
-    let has = |key: &[u8]| decoded.windows(key.len()).any(|window| window == key);
-    decoded.first() == Some(&b'{') && (has(b"\"alg\"") || has(b"\"enc\""))
+        held -= 8;
+        Some(u8::try_from((bits >> held) & 0xff).ok())
+    })
 }
 
 static CREDENTIALS: LazyLock<Option<Regex>> =
@@ -173,30 +186,9 @@ pub(crate) fn credentials(text: &str, spans: &mut Spans) {
 }
 
 fn decodes_to_user_and_password(token: &str) -> bool {
-    let mut bits = 0_u32;
-    let mut held = 0;
-    let mut colon = false;
-    for byte in token.trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return false,
-        };
-        bits = ((bits << 6) | u32::from(value)) & 0xffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            let byte = (bits >> held) & 0xff;
-            if byte < 0x20 {
-                return false;
-            }
-            colon |= byte == u32::from(b':');
-        }
-    }
-    colon
+    let colon = base64(token.trim_end_matches('=').as_bytes(), Alphabet::Any)
+        .try_fold(false, |colon, byte| byte.filter(|byte| *byte >= 0x20).map(|byte| colon || byte == b':'));
+    colon == Some(true)
 }
 
 /// The password in `scheme://user:password@host` (RFC 3986, 3.2.1), also with unescaped characters as people write them.
