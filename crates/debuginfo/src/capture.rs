@@ -1,5 +1,6 @@
 //! A whole capture: every thread's frames, the failing thread's variables, the site, and a list of what is missing.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use freezeframe_model::{Capture, Frame, FrameKind, Site, Thread, ThreadState, Value, Variable};
@@ -133,7 +134,7 @@ struct Work<'w, 'a> {
 /// A frame of the capture with what is needed to go on with it.
 struct Shown {
     frame: Frame,
-    located: Located,
+    located: Rc<Located>,
     /// Index of the physical frame.
     physical: usize,
 }
@@ -181,7 +182,7 @@ impl Work<'_, '_> {
                 self.session.locate(frame)
             } else {
                 self.out.lose(format!("lines of thread {}", thread.id), "time ran out");
-                vec![self.session.locate_coarsely(frame)]
+                vec![Rc::new(self.session.locate_coarsely(frame))]
             };
             let module = frame.module.map(|module| self.module(module));
             for located in located {

@@ -27,15 +27,20 @@ pub(crate) struct Located {
     pub(crate) activation: Option<Activation>,
 }
 
+/// The activations at one program counter, innermost first.
+type Places = Vec<Rc<Located>>;
+
 /// Debug information that was opened for one capture.
 pub(crate) struct Session<'a> {
     pub(crate) modules: &'a Modules,
     views: RefCell<HashMap<usize, Option<Rc<View<'a>>>>>,
+    /// By module and address: most threads of a service stand at the same few places.
+    located: RefCell<HashMap<(usize, u64), Places>>,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(modules: &'a Modules) -> Self {
-        Self { modules, views: RefCell::default() }
+        Self { modules, views: RefCell::default(), located: RefCell::default() }
     }
 
     /// The debug information of a module, where it has any.
@@ -50,15 +55,20 @@ impl<'a> Session<'a> {
     }
 
     /// The frames that stand at one program counter, innermost first; never empty.
-    pub(crate) fn locate(&self, frame: &StackFrame) -> Vec<Located> {
+    pub(crate) fn locate(&self, frame: &StackFrame) -> Places {
         if frame.signal_frame {
-            return vec![self.by_symbol(frame, frame.module_offset)];
+            return vec![Rc::new(self.by_symbol(frame, frame.module_offset))];
         }
         let address = frame.module_offset.wrapping_sub(frame.pc.wrapping_sub(frame.lookup_pc));
-        let by_debug_information = frame.module.and_then(|module| self.by_debug_information(module, address));
-        by_debug_information
-            .filter(|found| !found.is_empty())
-            .unwrap_or_else(|| vec![self.by_symbol(frame, address)])
+        let Some(module) = frame.module else { return vec![Rc::new(self.by_symbol(frame, address))] };
+        if let Some(known) = self.located.borrow().get(&(module, address)) {
+            return known.clone();
+        }
+        let found = self.by_debug_information(module, address).filter(|found| !found.is_empty());
+        let found = found.unwrap_or_else(|| vec![self.by_symbol(frame, address)]);
+        let found: Places = found.into_iter().map(Rc::new).collect();
+        self.located.borrow_mut().insert((module, address), found.clone());
+        found
     }
 
     /// A frame by its symbol alone: cheap.

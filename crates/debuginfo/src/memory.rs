@@ -22,6 +22,14 @@ pub trait Memory {
     /// [`Unreadable`] where any byte of the range is missing.
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unreadable>;
 
+    /// Puts what there is of the range from `address` over `into` and leaves the rest as it is.
+    fn overlay(&self, address: u64, into: &mut [u8]) {
+        let mut copy = vec![0; into.len()];
+        if self.read(address, &mut copy).is_ok() {
+            into.copy_from_slice(&copy);
+        }
+    }
+
     /// A little-endian word.
     ///
     /// # Errors
@@ -154,6 +162,20 @@ impl Memory for Snapshot {
         }
         Ok(())
     }
+
+    fn overlay(&self, address: u64, into: &mut [u8]) {
+        let end = address.saturating_add(into.len() as u64);
+        let from = self.segments.range(..=address).next_back().map_or(address, |(start, _)| *start);
+        for (start, bytes) in self.segments.range(from..end) {
+            let begin = address.max(*start);
+            let stop = end.min(start.saturating_add(bytes.len() as u64));
+            let part = bytes.get(offset(*start, begin)..offset(*start, stop));
+            let place = into.get_mut(offset(address, begin)..offset(address, stop));
+            if let (Some(part), Some(place)) = (part, place) {
+                place.copy_from_slice(part);
+            }
+        }
+    }
 }
 
 /// Two memories over each other: what `first` lacks is read from `then`.
@@ -165,12 +187,6 @@ pub struct Layered<'a> {
     pub then: &'a dyn Memory,
 }
 
-/// Below this a range that straddles the layers is not divided further.
-const SMALLEST_PART: usize = 8;
-
-/// Ranges longer than this are taken from one layer or not at all, so that a miss stays cheap.
-const LONGEST_DIVIDED: usize = 64 * 1024;
-
 impl Memory for Layered<'_> {
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unreadable> {
         if self.first.read(address, into).is_ok() {
@@ -178,25 +194,8 @@ impl Memory for Layered<'_> {
         }
         self.then.read(address, into)?;
         // The copy is of an earlier moment than what lies below: prefer it for the part that it has.
-        self.overlay(address, into);
+        self.first.overlay(address, into);
         Ok(())
-    }
-}
-
-impl Layered<'_> {
-    fn overlay(&self, address: u64, into: &mut [u8]) {
-        if into.len() <= SMALLEST_PART || into.len() > LONGEST_DIVIDED {
-            return;
-        }
-        let (low, high) = into.split_at_mut(into.len() / 2);
-        let middle = address.wrapping_add(low.len() as u64);
-        for (address, part) in [(address, low), (middle, high)] {
-            let mut copy = vec![0; part.len()];
-            match self.first.read(address, &mut copy) {
-                Ok(()) => part.copy_from_slice(&copy),
-                Err(_) => self.overlay(address, part),
-            }
-        }
     }
 }
 
@@ -293,6 +292,13 @@ mod tests {
         assert_eq!(bytes[..16], [2; 16]);
         assert_eq!(bytes[16..32], [1; 16]);
         assert_eq!(bytes[32..], [2; 32]);
+        first.add(48, vec![3; 3]);
+        first.add(60, vec![4; 100]);
+        let layered = Layered { first: &first, then: &then };
+        let bytes = read(&layered, 17, 47).expect("covered by both");
+        let expected = [vec![1; 15], vec![2; 16], vec![3; 3], vec![2; 9], vec![4; 4]].concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(read(&layered, 64, 4), Some(vec![4; 4]));
     }
 
     #[test]
