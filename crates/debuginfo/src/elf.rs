@@ -174,6 +174,27 @@ impl Elf {
         self.build_id.as_ref()
     }
 
+    /// Gives the pages that were read back to the system; they come again when they are read again.
+    pub(crate) fn forget_pages(&self) {
+        if let Image::Mapped(map) = &self.image {
+            // SAFETY: the mapping is of a file and read-only: what is dropped is a page of the file's cache, which the next
+            // read maps again with the same bytes.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+
+    /// Length of the file in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.image.len()
+    }
+
+    /// Name, place in the file, and whether it is compressed, of every section that has content.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (&str, Range<usize>, bool)> {
+        self.sections
+            .iter()
+            .filter_map(|section| Some((section.name.as_str(), section.range.clone()?, section.compressed)))
+    }
+
     /// A section's address and content as stored in the file; `None` for absent, empty and compressed ones.
     pub(crate) fn section(&self, name: &str) -> Option<(u64, &[u8])> {
         let place = self.sections.iter().find(|section| section.name == name && !section.compressed)?;

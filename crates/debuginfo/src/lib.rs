@@ -4,6 +4,8 @@
 //! function. [`Modules`] unwinds stacks ([`Modules::unwind`]) and gives an error its identity ([`Modules::fingerprint`])
 //! without symbols and in microseconds; [`capture`] then turns stopped threads into frames, names and values.
 //!
+//! What takes time to compute may be kept on disk from one process to the next: [`IndexDirectory`].
+//!
 //! This crate does not trace, does not know `/proc`, starts no threads, and never runs code of the process. Every byte it
 //! reads is taken for hostile: reads are bounded, arithmetic is checked, and what cannot be decoded is said, not skipped.
 
@@ -17,6 +19,7 @@ mod dwarf;
 mod elf;
 mod expression;
 mod frames;
+mod index;
 mod language;
 mod maps;
 mod memory;
@@ -29,6 +32,7 @@ mod values;
 
 pub use arch::Registers;
 pub use capture::{Options, StoppedThread, capture};
+pub use index::IndexDirectory;
 pub use maps::{Mapping, parse_maps};
 pub use memory::{Layered, Memory, Snapshot, Unreadable};
 pub use modules::Modules;

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use crate::arch::Registers;
 use crate::cfi::Tables;
-use crate::dwarf::DebugFile;
+use crate::dwarf::{DebugFile, stored};
 use crate::elf::{Elf, OpenElfError};
+use crate::index::IndexDirectory;
 use crate::maps::Mapping;
 use crate::memory::Memory;
 use crate::unwind::{self, Stack};
@@ -33,6 +34,7 @@ pub struct Modules {
     /// By mapping: its module.
     module_of: Vec<Option<usize>>,
     open: Arc<Open>,
+    indexes: Option<Arc<IndexDirectory>>,
 }
 
 /// One ELF file that is mapped executable.
@@ -85,16 +87,45 @@ impl Modules {
     /// Groups the mappings by file. `open` gives the file behind a mapping, as the process sees it; for separate debug
     /// files it is asked with a mapping of which only the path is set.
     pub fn new(mappings: Vec<Mapping>, open: Box<Open>) -> Self {
-        Self::grouped(mappings, Arc::from(open), &[])
+        Self::grouped(mappings, Arc::from(open), None, &[])
+    }
+
+    /// Looks for indexes of debug information in this directory, and writes them there.
+    #[must_use]
+    pub fn with_indexes(mut self, indexes: Option<Arc<IndexDirectory>>) -> Self {
+        self.indexes = indexes;
+        self
+    }
+
+    /// Writes the indexes that are missing, which takes seconds for a hundred megabytes of debug information; how many it wrote.
+    /// May be called beside everything else, from a thread of low priority: it shares nothing that others would wait for.
+    ///
+    /// # Errors
+    /// Of the directory's file system; also where an index is larger than the room for all.
+    pub fn write_indexes(&self) -> io::Result<usize> {
+        let Some(indexes) = &self.indexes else { return Ok(0) };
+        let own = Self::grouped(self.mappings.clone(), self.open.clone(), None, &[]);
+        let mut written = 0;
+        for index in 0..own.modules.len() {
+            if let (Some(debug), Some(elf)) = (own.debug(index), own.elf(index)) {
+                written += usize::from(stored::write(indexes, debug.separate().unwrap_or(elf))?);
+            }
+        }
+        Ok(written)
     }
 
     /// The same process with other mappings; files that are still mapped keep what was parsed of them.
     #[must_use]
     pub fn with_mappings(&self, mappings: Vec<Mapping>) -> Self {
-        Self::grouped(mappings, self.open.clone(), &self.modules)
+        Self::grouped(mappings, self.open.clone(), self.indexes.clone(), &self.modules)
     }
 
-    fn grouped(mut mappings: Vec<Mapping>, open: Arc<Open>, known: &[Arc<Module>]) -> Self {
+    fn grouped(
+        mut mappings: Vec<Mapping>,
+        open: Arc<Open>,
+        indexes: Option<Arc<IndexDirectory>>,
+        known: &[Arc<Module>],
+    ) -> Self {
         mappings.sort_by_key(|mapping| mapping.start);
         let mut modules: Vec<Arc<Module>> = Vec::new();
         let mut module_of = Vec::with_capacity(mappings.len());
@@ -112,7 +143,7 @@ impl Modules {
             });
             module_of.push(index);
         }
-        Self { mappings, modules, module_of, open }
+        Self { mappings, modules, module_of, open, indexes }
     }
 
     /// All mappings, sorted by address.
@@ -210,9 +241,10 @@ impl Modules {
         let loaded = self.load(module, None)?;
         let debug = module.debug.get_or_init(|| {
             if DebugFile::has_debug_information(&loaded.elf) {
-                return Some(DebugFile::new(None));
+                return Some(DebugFile::new(None, self.indexes.clone()));
             }
-            self.separate_debug_file(module, &loaded.elf).map(|elf| DebugFile::new(Some(elf)))
+            let separate = self.separate_debug_file(module, &loaded.elf)?;
+            Some(DebugFile::new(Some(separate), self.indexes.clone()))
         });
         debug.as_ref()
     }

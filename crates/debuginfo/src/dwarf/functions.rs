@@ -2,9 +2,11 @@
 
 use gimli::{AttributeValue, UnitOffset};
 
+use super::units::{put_ranges, take_ranges};
 use super::{Attribute, Die, Entry, Patience, Unit, View};
 use crate::demangle;
 use crate::expression::Reader;
+use crate::index::bytes::{Put, Take};
 
 /// Entries of one unit that are looked at; LLVM's largest units stay well below.
 const ENTRIES_MAX: usize = 20_000_000;
@@ -18,7 +20,7 @@ const VARIABLES_MAX: usize = 2_000;
 const SCOPES_MAX: usize = 64;
 
 /// Index of a unit's functions and scopes.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Functions {
     /// Begin, end, offset of the entry; ascending by begin.
     ranges: Vec<(u64, u64, usize)>,
@@ -41,13 +43,16 @@ pub(crate) struct Activation {
 
 impl Functions {
     /// Reads the whole unit once.
-    pub(super) fn read<'a>(dwarf: &gimli::Dwarf<Reader<'a>>, unit: &gimli::Unit<Reader<'a>>) -> Self {
+    pub(super) fn read<'a>(
+        dwarf: &gimli::Dwarf<Reader<'a>>,
+        unit: &gimli::Unit<Reader<'a>>,
+        patience: &mut Patience,
+    ) -> Self {
         let mut functions = Self::default();
         let Ok(mut entries) = unit.entries_raw(None) else { return functions };
         let mut entry = gimli::DebuggingInformationEntry::null();
         // Depth and scope number of what encloses the current entry.
         let mut enclosing: Vec<(isize, u32)> = Vec::new();
-        let mut patience = Patience::new();
         for _ in 0..ENTRIES_MAX {
             if entries.is_empty() || patience.is_over() {
                 break;
@@ -84,6 +89,43 @@ impl Functions {
         }
         functions.ranges.sort_unstable();
         functions
+    }
+
+    pub(super) fn written(&self) -> Vec<u8> {
+        let mut put = Put::default();
+        put_ranges(&mut put, &self.ranges);
+        let mut last = 0;
+        put.size(self.scopes.len());
+        for (at, (offset, outer)) in self.scopes.iter().enumerate() {
+            put.size(offset.wrapping_sub(last));
+            // Most scopes lie in one that was met shortly before.
+            put.size(if *outer == 0 { 0 } else { (at + 1).saturating_sub(*outer as usize) });
+            last = *offset;
+        }
+        put.size(self.vtables.len());
+        for (address, offset) in &self.vtables {
+            put.number(*address);
+            put.size(*offset);
+        }
+        put.finish()
+    }
+
+    pub(super) fn from_written(bytes: &[u8]) -> Option<Self> {
+        let mut take = Take::new(bytes);
+        let ranges = take_ranges(&mut take)?;
+        let (mut last, mut number) = (0usize, 0usize);
+        let scopes = take.list(|take| {
+            let offset = last.checked_add(take.size()?)?;
+            number = number.checked_add(1)?;
+            let outer = match take.size()? {
+                0 => 0,
+                back => number.checked_sub(back).filter(|outer| *outer > 0)?,
+            };
+            last = offset;
+            Some((offset, u32::try_from(outer).ok()?))
+        })?;
+        let vtables = take.list(|take| Some((take.number()?, take.size()?)))?;
+        take.is_empty().then_some(Self { ranges, scopes, vtables })
     }
 
     fn at(&self, address: u64) -> Option<UnitOffset> {
@@ -310,4 +352,39 @@ fn call_site(entry: &Entry<'_>) -> (u64, u32) {
     };
     let line = entry.attr_value(gimli::DW_AT_call_line).and_then(|line| line.udata_value()).unwrap_or(0);
     (file, u32::try_from(line).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_written_comes_back(
+            mut begins in proptest::collection::vec(any::<u32>(), 0..20),
+            mut scopes in proptest::collection::vec((any::<usize>(), any::<u32>()), 0..20),
+            vtables in proptest::collection::vec(any::<(u64, usize)>(), 0..20),
+        ) {
+            begins.sort_unstable();
+            scopes.sort_unstable();
+            for (at, (_, outer)) in scopes.iter_mut().enumerate() {
+                *outer %= u32::try_from(at + 1).unwrap_or(1);
+            }
+            let ranges = begins.into_iter().map(|begin| (begin.into(), u64::from(begin) + 7, 3)).collect();
+            let functions = Functions { ranges, scopes, vtables };
+            prop_assert_eq!(Functions::from_written(&functions.written()), Some(functions));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Some(functions) = Functions::from_written(&bytes) {
+                functions.at(5);
+                functions.vtable(5);
+                for (offset, _) in &functions.scopes {
+                    prop_assert!(functions.around(UnitOffset(*offset)).len() <= SCOPES_MAX);
+                }
+            }
+        }
+    }
 }

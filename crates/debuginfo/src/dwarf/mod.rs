@@ -6,6 +6,7 @@
 pub(crate) mod functions;
 pub(crate) mod lines;
 pub(crate) mod location;
+pub(crate) mod stored;
 pub(crate) mod types;
 mod units;
 
@@ -19,9 +20,11 @@ use gimli::{AttributeValue, DebugInfoOffset, LittleEndian, SectionId, UnitOffset
 
 use crate::elf::Elf;
 use crate::expression::Reader;
+use crate::index::IndexDirectory;
 use crate::language::Language;
 use functions::Functions;
 use lines::Lines;
+use stored::Stored;
 use types::Type;
 use units::Units;
 
@@ -37,18 +40,25 @@ const TABLE_TIME: Duration = Duration::from_secs(10);
 /// Ends the reading of one table when it takes too long.
 struct Patience {
     begun: Instant,
+    limit: Duration,
     steps: u32,
+    over: bool,
 }
 
 impl Patience {
     fn new() -> Self {
-        Self { begun: Instant::now(), steps: 0 }
+        Self::of(TABLE_TIME)
+    }
+
+    fn of(limit: Duration) -> Self {
+        Self { begun: Instant::now(), limit, steps: 0, over: false }
     }
 
     /// To be asked once per step.
     fn is_over(&mut self) -> bool {
         self.steps = self.steps.wrapping_add(1);
-        self.steps.is_multiple_of(256) && self.begun.elapsed() > TABLE_TIME
+        self.over |= self.steps.is_multiple_of(256) && self.begun.elapsed() > self.limit;
+        self.over
     }
 }
 
@@ -56,6 +66,9 @@ impl Patience {
 pub(crate) struct DebugFile {
     /// Where the debug information is in a file of its own.
     separate: Option<Elf>,
+    /// Where an index of it may be.
+    indexes: Option<Arc<IndexDirectory>>,
+    stored: OnceLock<Option<Stored>>,
     inflated: OnceLock<HashMap<&'static str, Vec<u8>>>,
     units: OnceLock<Units>,
     functions: Mutex<HashMap<usize, Arc<Functions>>>,
@@ -77,9 +90,11 @@ impl DebugFile {
         elf.has_section(".debug_info") && elf.has_section(".debug_abbrev")
     }
 
-    pub(crate) fn new(separate: Option<Elf>) -> Self {
+    pub(crate) fn new(separate: Option<Elf>, indexes: Option<Arc<IndexDirectory>>) -> Self {
         Self {
             separate,
+            indexes,
+            stored: OnceLock::new(),
             inflated: OnceLock::new(),
             units: OnceLock::new(),
             functions: Mutex::default(),
@@ -98,9 +113,8 @@ impl DebugFile {
         self.kind.get().copied().unwrap_or("full")
     }
 
-    /// Opens the debug information for reading; `elf` is the module's own file.
-    pub(crate) fn view<'a>(&'a self, elf: &'a Elf) -> View<'a> {
-        let elf = self.separate.as_ref().unwrap_or(elf);
+    /// The sections; `elf` is the file that they are in.
+    fn dwarf<'a>(&'a self, elf: &'a Elf) -> gimli::Dwarf<Reader<'a>> {
         let inflated = self.inflated.get_or_init(|| {
             let names = SECTIONS.iter().filter_map(|name| Some((*name, elf.inflate(name)?)));
             names.collect()
@@ -110,15 +124,24 @@ impl DebugFile {
             let bytes = inflated.get(id.name()).map(Vec::as_slice).or_else(stored).unwrap_or_default();
             Ok(Reader::new(bytes, LittleEndian))
         };
-        let dwarf = gimli::Dwarf::load(section).unwrap_or_default();
+        gimli::Dwarf::load(section).unwrap_or_default()
+    }
+
+    /// Opens the debug information for reading; `elf` is the module's own file.
+    pub(crate) fn view<'a>(&'a self, elf: &'a Elf) -> View<'a> {
+        let elf = self.separate.as_ref().unwrap_or(elf);
+        self.stored.get_or_init(|| Stored::open(self.indexes.as_deref()?, elf));
         let view = View {
             file: self,
-            dwarf,
+            dwarf: self.dwarf(elf),
             units: RefCell::default(),
             types: RefCell::default(),
             nesting: Cell::new(0),
         };
-        self.kind.get_or_init(|| if view.has_variables() { "full" } else { "line tables only" });
+        self.kind.get_or_init(|| {
+            let stored = view.stored().map(Stored::has_variables);
+            if stored.unwrap_or_else(|| view.has_variables()) { "full" } else { "line tables only" }
+        });
         view
     }
 }
@@ -159,8 +182,16 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// What an earlier process has left of this file.
+    fn stored(&self) -> Option<&'a Stored> {
+        self.file.stored.get()?.as_ref()
+    }
+
     fn index(&self) -> &'a Units {
-        self.file.units.get_or_init(|| Units::read(&self.dwarf))
+        match self.stored() {
+            Some(stored) => stored.units(),
+            None => self.file.units.get_or_init(|| Units::read(&self.dwarf, &mut Patience::new())),
+        }
     }
 
     /// The unit that was compiled to this address.
@@ -192,7 +223,10 @@ impl<'a> View<'a> {
 
     /// Functions and scopes of a unit, by address and by place.
     pub(crate) fn functions(&self, number: usize) -> Option<Arc<Functions>> {
-        self.kept(&self.file.functions, number, |unit| Functions::read(&self.dwarf, &unit.unit))
+        self.kept(&self.file.functions, number, |unit| {
+            let stored = self.stored().and_then(|stored| stored.functions(number));
+            stored.unwrap_or_else(|| Functions::read(&self.dwarf, &unit.unit, &mut Patience::new()))
+        })
     }
 
     /// The units whose functions were read so far.
