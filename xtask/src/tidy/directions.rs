@@ -9,6 +9,8 @@ const TIERS: &[(&str, u8)] = &[
     ("freezeframe-model", 0),
     ("freezeframe-redact", 0),
     ("freezeframe-lifecycle", 0),
+    ("freezeframe-admission", 0),
+    ("freezeframe-histogram", 0),
     ("freezeframe-debuginfo", 1),
     ("freezeframe-store", 1),
     ("freezeframe-alert", 1),
@@ -37,7 +39,13 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
 ];
 
 /// What every service links must not drag the project along.
-const ALONE: &[&str] = &["freezeframe-model", "freezeframe-redact", "freezeframe-sdk"];
+const ALONE: &[&str] = &[
+    "freezeframe-model",
+    "freezeframe-redact",
+    "freezeframe-sdk",
+    "freezeframe-admission",
+    "freezeframe-histogram",
+];
 
 /// One crate of the workspace importing another.
 #[derive(Debug, Clone, PartialEq, Eq)]

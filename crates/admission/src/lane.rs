@@ -1,0 +1,305 @@
+//! Lanes: what of the slots is whose.
+//!
+//! A lane is one route in one tier. What a lane needed lately (its *demand*: in flight and waiting, at the highest) is
+//! reserved for it, up to its fair part of all slots; only what nobody needs may be taken by others. So a route that has
+//! become slow can fill whatever is free, but not the few slots that keep a fast route fast, and a surge of sheddable
+//! requests leaves what critical ones use. Slots that nobody needed lately are reserved for nobody.
+
+use crate::slab::NIL;
+use crate::standing::Standing;
+
+/// Demand is remembered for one to two of these.
+const MEMORY_US: u64 = 10_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) route: u16,
+    pub(crate) tier: u8,
+    pub(crate) oldest: u32,
+    pub(crate) youngest: u32,
+    pub(crate) queued: u32,
+    pub(crate) in_flight: u32,
+    pub(crate) standing: Standing,
+    /// Highest demand of this stretch of memory, and of the one before.
+    demand: [u32; 2],
+    fair: u32,
+    reserved: u32,
+}
+
+impl Lane {
+    pub(crate) fn new(route: u16, tier: u8) -> Self {
+        Self {
+            route,
+            tier,
+            oldest: NIL,
+            youngest: NIL,
+            queued: 0,
+            in_flight: 0,
+            standing: Standing::default(),
+            demand: [0; 2],
+            fair: 0,
+            reserved: 0,
+        }
+    }
+
+    fn demand(&self) -> u32 {
+        self.demand[0].max(self.demand[1])
+    }
+
+    fn unused(&self) -> u32 {
+        self.reserved.saturating_sub(self.in_flight)
+    }
+}
+
+/// All lanes, and the slots that they share.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    all: Vec<Lane>,
+    tiers: usize,
+    shares: Vec<f64>,
+    /// Slots of all instances, and how many are in use.
+    slots: u32,
+    in_flight: u32,
+    in_flight_by_tier: Vec<u32>,
+    queued: u32,
+    queued_by_tier: Vec<u32>,
+    /// Lanes that have anybody waiting, by tier, in no order.
+    waiting: Vec<Vec<u16>>,
+    /// Reserved and not in use.
+    unused: u32,
+    turned_us: u64,
+}
+
+impl Lanes {
+    pub(crate) fn new(routes: usize, shares: Vec<f64>) -> Self {
+        let tiers = shares.len();
+        let all = (0..routes).flat_map(|route| (0..tiers).map(move |tier| Lane::new(route as u16, tier as u8)));
+        Self {
+            all: all.collect(),
+            tiers,
+            shares,
+            slots: 0,
+            in_flight: 0,
+            in_flight_by_tier: vec![0; tiers],
+            queued: 0,
+            queued_by_tier: vec![0; tiers],
+            waiting: vec![Vec::new(); tiers],
+            unused: 0,
+            turned_us: 0,
+        }
+    }
+
+    pub(crate) fn index(&self, route: usize, tier: usize) -> u16 {
+        (route * self.tiers + tier) as u16
+    }
+
+    pub(crate) fn at(&self, lane: u16) -> &Lane {
+        &self.all[usize::from(lane)]
+    }
+
+    pub(crate) fn at_mut(&mut self, lane: u16) -> &mut Lane {
+        &mut self.all[usize::from(lane)]
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    pub(crate) fn has_free_slot(&self) -> bool {
+        self.in_flight < self.slots
+    }
+
+    pub(crate) fn queued(&self) -> u32 {
+        self.queued
+    }
+
+    pub(crate) fn queued_in(&self, tier: usize) -> u32 {
+        self.queued_by_tier[tier]
+    }
+
+    /// What of `total` a tier keeps whatever the others do.
+    pub(crate) fn guaranteed(&self, tier: usize, total: u32) -> u32 {
+        (self.shares[tier] * f64::from(total)) as u32
+    }
+
+    /// Whether a tier has less than its guaranteed part of the slots.
+    pub(crate) fn is_short(&self, tier: usize) -> bool {
+        self.in_flight_by_tier[tier] < self.guaranteed(tier, self.slots)
+    }
+
+    /// Lanes of a tier that have anybody waiting, in no order.
+    pub(crate) fn waiting(&self, tier: usize) -> &[u16] {
+        &self.waiting[tier]
+    }
+
+    /// Whether any queue stands.
+    pub(crate) fn any_stands(&self) -> bool {
+        self.waiting.iter().flatten().any(|&lane| self.at(lane).standing.stands())
+    }
+
+    /// Whether a slot may be taken by a lane, as far as the other lanes are concerned.
+    pub(crate) fn may_start(&self, lane: u16) -> bool {
+        let own = self.at(lane).unused();
+        let others = if own > 0 { 0 } else { self.unused };
+        self.in_flight.saturating_add(others) < self.slots
+    }
+
+    /// One more (or less) waits in a lane; the lane's own count has been changed already.
+    pub(crate) fn count_queued(&mut self, lane: u16, more: bool) {
+        let tier = usize::from(self.at(lane).tier);
+        step(&mut self.queued, more);
+        step(&mut self.queued_by_tier[tier], more);
+        match (self.at(lane).queued, more) {
+            (1, true) => self.waiting[tier].push(lane),
+            (0, false) => self.waiting[tier].retain(|&other| other != lane),
+            _ => {}
+        }
+        self.note_demand(lane);
+    }
+
+    /// One more (or less) of a lane is in flight.
+    pub(crate) fn count_in_flight(&mut self, lane: u16, more: bool) {
+        let before = self.at(lane).unused();
+        let tier = usize::from(self.at(lane).tier);
+        step(&mut self.in_flight, more);
+        step(&mut self.in_flight_by_tier[tier], more);
+        step(&mut self.at_mut(lane).in_flight, more);
+        self.unused = self.unused - before + self.at(lane).unused();
+        self.note_demand(lane);
+    }
+
+    pub(crate) fn set_slots(&mut self, slots: u32) {
+        if self.slots != slots {
+            self.slots = slots;
+            self.share_out();
+        }
+    }
+
+    fn note_demand(&mut self, index: u16) {
+        let lane = self.at_mut(index);
+        let now = lane.in_flight + lane.queued;
+        if now <= lane.demand[0] {
+            return;
+        }
+        let was_idle = lane.demand() == 0;
+        lane.demand[0] = now;
+        if was_idle {
+            self.share_out();
+            return;
+        }
+        let lane = self.at_mut(index);
+        let before = lane.unused();
+        lane.reserved = lane.demand().min(lane.fair);
+        let after = lane.unused();
+        self.unused = self.unused - before + after;
+    }
+
+    /// Forgets what was needed long ago.
+    pub(crate) fn turn(&mut self, now_us: u64) {
+        if now_us.saturating_sub(self.turned_us) < MEMORY_US {
+            return;
+        }
+        self.turned_us = now_us;
+        for lane in &mut self.all {
+            lane.demand = [lane.in_flight + lane.queued, lane.demand[0]];
+        }
+        self.share_out();
+    }
+
+    /// What each lane's fair part is: its tier's share among the tier's lanes, and what belongs to no tier among all.
+    fn share_out(&mut self) {
+        let active = |lane: &&Lane| lane.demand() > 0;
+        let mut lanes_of = vec![0_u32; self.tiers];
+        self.all.iter().filter(active).for_each(|lane| lanes_of[usize::from(lane.tier)] += 1);
+        let total: u32 = lanes_of.iter().sum();
+        let taken: f64 = (0..self.tiers).filter(|&t| lanes_of[t] > 0).map(|t| self.shares[t]).sum();
+        let rest = (1.0 - taken).max(0.0) / f64::from(total.max(1));
+        self.unused = 0;
+        for lane in &mut self.all {
+            let tier = usize::from(lane.tier);
+            let part = self.shares[tier] / f64::from(lanes_of[tier].max(1)) + rest;
+            lane.fair = (part * f64::from(self.slots)) as u32;
+            lane.reserved = lane.demand().min(lane.fair);
+            self.unused += lane.unused();
+        }
+    }
+}
+
+fn step(count: &mut u32, more: bool) {
+    *count = if more { *count + 1 } else { count.saturating_sub(1) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes() -> Lanes {
+        let mut lanes = Lanes::new(2, vec![0.0]);
+        lanes.set_slots(10);
+        lanes
+    }
+
+    #[test]
+    fn alone_a_lane_has_everything() {
+        let mut lanes = lanes();
+        for _ in 0..10 {
+            assert!(lanes.may_start(0));
+            lanes.count_in_flight(0, true);
+        }
+        assert!(!lanes.may_start(0));
+    }
+
+    #[test]
+    fn what_a_lane_needed_lately_is_kept_for_it_and_no_more() {
+        let mut lanes = lanes();
+        for _ in 0..2 {
+            lanes.count_in_flight(1, true);
+        }
+        for _ in 0..2 {
+            lanes.count_in_flight(1, false);
+        }
+        for _ in 0..8 {
+            assert!(lanes.may_start(0));
+            lanes.count_in_flight(0, true);
+        }
+        assert!(!lanes.may_start(0), "two are kept");
+        assert!(lanes.may_start(1));
+        lanes.turn(MEMORY_US);
+        assert!(!lanes.may_start(0));
+        lanes.turn(2 * MEMORY_US);
+        assert!(lanes.may_start(0), "forgotten");
+    }
+
+    #[test]
+    fn two_that_want_everything_get_half_each() {
+        let mut lanes = lanes();
+        for lane in [0, 1] {
+            (0..20).for_each(|_| {
+                lanes.at_mut(lane).queued += 1;
+                lanes.count_queued(lane, true);
+            });
+        }
+        for lane in [0, 1] {
+            let started = (0..20).take_while(|_| {
+                let may = lanes.may_start(lane);
+                if may {
+                    lanes.count_in_flight(lane, true);
+                }
+                may
+            });
+            assert_eq!(started.count(), 5);
+        }
+    }
+
+    #[test]
+    fn a_free_slot_is_not_left_idle_between_two_that_are_short() {
+        let mut lanes = Lanes::new(3, vec![0.0]);
+        lanes.set_slots(9);
+        (0..8).for_each(|_| lanes.count_in_flight(0, true));
+        for lane in [1, 2] {
+            (0..3).for_each(|_| lanes.count_in_flight(lane, true));
+            (0..3).for_each(|_| lanes.count_in_flight(lane, false));
+        }
+        assert!(lanes.may_start(1) && lanes.may_start(2) && !lanes.may_start(0));
+    }
+}

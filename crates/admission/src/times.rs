@@ -1,0 +1,143 @@
+//! How long a route takes, learnt by watching it: never by holding traffic back to see how fast it would be.
+//!
+//! Two views of the same samples: *recent* percentiles (which requests can still make it, how long a queue may stand) and a
+//! *baseline* (what this route takes when nothing is wrong), which falls quickly and rises slowly.
+
+/// Buckets per octave; 4 are 19 % wide, which is enough for decisions (people are shown the `histogram` crate).
+const PER_OCTAVE: u32 = 4;
+const BUCKETS: usize = 128;
+/// Percentiles are computed anew after this many samples, or after this time if there was any.
+const SAMPLES: u32 = 32;
+const REFRESH_US: u64 = 5_000_000;
+/// What a baseline rises by per window, towards a window that was slower.
+const RISE: f64 = 0.02;
+/// Length of a window of the baseline.
+const WINDOW_US: u64 = 10_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Times {
+    counts: [u16; BUCKETS],
+    fresh: u32,
+    refreshed_us: u64,
+    low_us: u64,
+    high_us: u64,
+    baseline_us: f64,
+    window_us: u64,
+}
+
+impl Times {
+    pub(crate) fn new() -> Self {
+        Self {
+            counts: [0; BUCKETS],
+            fresh: 0,
+            refreshed_us: 0,
+            low_us: 0,
+            high_us: 0,
+            baseline_us: 0.0,
+            window_us: 0,
+        }
+    }
+
+    /// 10th percentile of late, in microseconds; 0 as long as nothing is known.
+    pub(crate) fn low_us(&self) -> u64 {
+        self.low_us
+    }
+
+    /// 95th percentile of late, in microseconds.
+    pub(crate) fn high_us(&self) -> u64 {
+        self.high_us
+    }
+
+    /// How much slower than usual this was; 1.0 as long as nothing is known.
+    pub(crate) fn ratio(&self, service_us: u64) -> f64 {
+        if self.baseline_us > 0.0 { service_us as f64 / self.baseline_us } else { 1.0 }
+    }
+
+    pub(crate) fn record(&mut self, now_us: u64, service_us: u64) {
+        let count = &mut self.counts[bucket(service_us)];
+        *count = count.saturating_add(1);
+        self.fresh += 1;
+        let is_due = now_us.saturating_sub(self.refreshed_us) >= REFRESH_US;
+        if self.fresh >= SAMPLES || is_due || self.low_us == 0 {
+            self.refresh(now_us);
+        }
+    }
+
+    fn refresh(&mut self, now_us: u64) {
+        self.low_us = self.percentile(0.10, false);
+        self.high_us = self.percentile(0.95, true);
+        if self.baseline_us == 0.0 || (self.low_us as f64) < self.baseline_us {
+            self.baseline_us = self.low_us as f64;
+            self.window_us = now_us;
+        } else if now_us.saturating_sub(self.window_us) >= WINDOW_US {
+            self.baseline_us += (self.low_us as f64 - self.baseline_us) * RISE;
+            self.window_us = now_us;
+        }
+        // Old samples fade, so that the percentiles follow within a few refreshes.
+        self.counts.iter_mut().for_each(|count| *count /= 2);
+        self.fresh = 0;
+        self.refreshed_us = now_us;
+    }
+
+    fn percentile(&self, part: f64, upper: bool) -> u64 {
+        let total: u32 = self.counts.iter().map(|&count| u32::from(count)).sum();
+        let rank = (f64::from(total) * part).ceil().max(1.0) as u32;
+        let mut seen = 0;
+        for (index, &count) in self.counts.iter().enumerate() {
+            seen += u32::from(count);
+            if seen >= rank {
+                return lower_bound(index + usize::from(upper));
+            }
+        }
+        0
+    }
+}
+
+/// Four per octave from 1 µs; the last bucket (above an hour) takes the rest.
+fn bucket(us: u64) -> usize {
+    let us = us.max(1);
+    let octave = us.ilog2();
+    let step = if octave >= 2 { (us >> (octave - 2)) & 3 } else { (us << (2 - octave)) & 3 };
+    ((octave * PER_OCTAVE) as usize + step as usize).min(BUCKETS - 1)
+}
+
+fn lower_bound(index: usize) -> u64 {
+    let (octave, step) = (index as u32 / PER_OCTAVE, index as u64 % u64::from(PER_OCTAVE));
+    ((4 + step) << octave) / 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_enclose_their_values() {
+        for us in (1..4096).chain([3_000_000, 3_600_000_000]) {
+            let at = bucket(us);
+            assert!(lower_bound(at) <= us && us < lower_bound(at + 1).max(us + 1), "{us}");
+            assert!(lower_bound(at) as f64 >= us as f64 / 1.26, "{us}: {}", lower_bound(at));
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn recent_percentiles_follow_and_the_baseline_hesitates() {
+        let mut times = Times::new();
+        for i in 0..100 {
+            times.record(i * 100_000, 3_000_000);
+        }
+        assert!((2_600_000..=3_000_000).contains(&times.low_us()));
+        assert!((3_000_000..=3_700_000).contains(&times.high_us()));
+        assert!((0.99..1.2).contains(&times.ratio(3_000_000)));
+        for i in 0..600 {
+            times.record(10_000_000 + i * 100_000, 9_000_000);
+        }
+        assert!(times.low_us() > 7_000_000, "{}", times.low_us());
+        assert!(times.ratio(9_000_000) > 2.4, "a minute does not make slow usual");
+        times.record(80_000_000, 1_000);
+        for i in 0..40 {
+            times.record(80_000_000 + i, 1_000);
+        }
+        assert!(times.ratio(1_000) < 1.5, "being fast is believed at once");
+    }
+}
