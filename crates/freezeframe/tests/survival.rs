@@ -400,6 +400,39 @@ fn a_number_that_belongs_to_somebody_else_now_is_never_signalled() {
     bystander.wait().expect("waited for");
 }
 
+#[test]
+fn a_hold_that_is_not_on_disk_is_heard_of_from_its_shim() {
+    if !has(NEEDS) {
+        return;
+    }
+    let mut scene = start(CONFIG);
+    let incident = scene.break_it("/null");
+    let id = id_of(&incident);
+    let held = scene.held_process(&incident);
+    scene.wait_ready();
+    let before = healthy(&scene);
+    let instance = scene.instances().into_iter().find(|it| it.process == Some(held)).expect("listed").id;
+    scene.kill_daemon();
+    // As if its shim had been confirmed by the first daemon, and had written it down after the second had read its state.
+    let mut state = scene.state(instance).expect("a state");
+    state["held"] = Value::Null;
+    let path = scene.data.join("instances").join(instance.to_string()).join("state.json");
+    std::fs::write(path, state.to_string()).expect("written");
+    scene.run();
+    wait_for("a held instance", || {
+        let found = scene.instances().into_iter().find(|it| it.id == instance).ok_or("not listed")?;
+        let there = found.role == "held" && found.incident.as_deref() == Some(&id);
+        if there { Ok(()) } else { Err(format!("{found:?}\n{}", scene.said())) }
+    });
+    assert!(frozen(held));
+    scene.wait_ready();
+    assert_eq!(before, healthy(&scene), "nothing is started anew");
+    assert_eq!(scene.wait_state(&id, "held")["hold"]["pid"], held.pid);
+    scene.must("release", &[&id]);
+    scene.wait_state(&id, "released");
+    wait_gone(held);
+}
+
 fn write_instance(data: &Path, instance: u64, state: &Value) {
     let directory = data.join("instances").join(instance.to_string());
     std::fs::create_dir_all(&directory).expect("made");

@@ -16,7 +16,7 @@ pub enum Event {
         /// Whether it answers.
         ready: bool,
     },
-    /// Found held after a restart of the daemon.
+    /// Found held after a restart of the daemon, perhaps only when its shim was heard: it may have been adopted as running before.
     AdoptedHeld {
         /// Which.
         instance: InstanceId,

@@ -200,7 +200,17 @@ impl Fleet {
         lease_until: u64,
     ) {
         let granted_ms = self.now;
-        let Some(member) = self.admit(instance, InstanceRole::Held) else { return };
+        let before = self.role(instance);
+        let member = match self.members.get_mut(&instance) {
+            None => self.admit(instance, InstanceRole::Held),
+            // It was taken for running until its shim was heard.
+            Some(member) => Some(member).filter(|member| member.is_running()),
+        };
+        let Some(member) = member else { return };
+        member.stop();
+        member.role = InstanceRole::Held;
+        // It was started by an earlier run: its end says nothing about starts.
+        member.proven = true;
         member.hold = Some(Hold {
             fingerprint,
             resident_bytes,
@@ -210,6 +220,9 @@ impl Fleet {
             lease_until: Some(lease_until),
             core_by: None,
         });
+        if before == Some(InstanceRole::Serving) {
+            self.out.push(Action::Unroute { instance });
+        }
     }
 
     /// Takes a new number into the books; `None` where it is there already.

@@ -148,7 +148,7 @@ impl Observer {
                 self.adopted.insert(*instance);
             }
             Event::AdoptedHeld { instance, fingerprint, resident_bytes, .. }
-                if self.known.insert(*instance) =>
+                if self.known.insert(*instance) || self.runs(*instance) =>
             {
                 self.adopted.insert(*instance);
                 self.holds.insert(*instance, (*fingerprint, *resident_bytes, false));
@@ -159,6 +159,11 @@ impl Observer {
             Event::Stop | Event::StopNow => self.ending = true,
             _ => {}
         }
+    }
+
+    fn runs(&self, instance: InstanceId) -> bool {
+        use InstanceRole::{Serving, Spare, Starting};
+        matches!(self.fleet.role(instance), Some(Starting | Spare | Serving))
     }
 
     fn check(&mut self, event: &Event, actions: &[Action], routed_before: usize) {
@@ -364,7 +369,7 @@ impl Observer {
                 Event::Adopted { instance: InstanceId(u32::try_from(choice % 5).unwrap_or(0)), ready }
             }
             Step::AdoptHeld(lease_until_ms) => Event::AdoptedHeld {
-                instance: InstanceId(u32::try_from(choice % 5).unwrap_or(0) + 5),
+                instance: InstanceId(u32::try_from(choice % 14).unwrap_or(0)),
                 incident: IncidentId(1),
                 fingerprint: Fingerprint([9; 16]),
                 resident_bytes: 1 << 20,

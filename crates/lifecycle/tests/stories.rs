@@ -506,6 +506,46 @@ fn the_next_run_adopts_what_the_last_one_left() {
 }
 
 #[test]
+fn a_hold_that_comes_to_light_late_is_adopted_all_the_same() {
+    let mut story = Story { fleet: Fleet::new(Limits::default(), id(4), 7, 0), now: 0, text: String::new() };
+    story
+        .on(Event::Adopted { instance: id(1), ready: true })
+        .on(Event::Adopted { instance: id(2), ready: true })
+        .on(Event::Adopted { instance: id(3), ready: false });
+    let actions = story.fleet.begin(0);
+    story.note("begin", actions);
+    story.text.clear();
+    // Starting, serving; and once more what is known as held already.
+    for (number, lease_until_ms) in [(3, 3_000), (2, 5_000), (3, 9_000)] {
+        story.on(Event::AdoptedHeld {
+            instance: id(number),
+            incident: IncidentId(u64::from(number)),
+            fingerprint: error(u8::try_from(number).expect("small")),
+            resident_bytes: 5,
+            lease_until_ms,
+        });
+    }
+    story.after(3_000).on(Event::Exited { instance: id(2), reason: ExitReason::Signal(9) });
+    story.tells(expect![[r#"
+        0      AdoptedHeld { (3), incident: IncidentId(3), fingerprint: Fingerprint(3), resident_bytes: 5, lease_until_ms: 3000 }
+               -> Start { (4) }
+               -> Permit { (4), permitted: true, why: None }
+        0      AdoptedHeld { (2), incident: IncidentId(2), fingerprint: Fingerprint(2), resident_bytes: 5, lease_until_ms: 5000 }
+               -> Unroute { (2) }
+               -> Start { (5) }
+               -> Permit { (1), permitted: false, why: Some(HeldMax) }
+               -> Permit { (4), permitted: false, why: Some(HeldMax) }
+               -> Permit { (5), permitted: false, why: Some(HeldMax) }
+        0      AdoptedHeld { (3), incident: IncidentId(3), fingerprint: Fingerprint(3), resident_bytes: 5, lease_until_ms: 9000 }
+        3000   (time)
+               -> WriteCore { (3) }
+        3000   Exited { (2), reason: Signal(9) }
+               -> Permit { (4), permitted: true, why: None }
+               -> Permit { (5), permitted: true, why: None }
+    "#]]);
+}
+
+#[test]
 fn stopping_ends_what_runs_and_keeps_what_is_held() {
     let mut story = Story::running(Limits::default());
     story

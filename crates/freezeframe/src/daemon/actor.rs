@@ -312,6 +312,13 @@ impl Daemon {
         phase: Phase,
         held: Option<freezeframe_shim::protocol::HeldRecord>,
     ) {
+        let role = self.fleet.role(instance);
+        if let Some(record) = &held
+            && matches!(phase, Phase::Draining | Phase::Held)
+            && matches!(role, Some(InstanceRole::Starting | InstanceRole::Spare | InstanceRole::Serving))
+        {
+            self.adopt_held(instance, record);
+        }
         match held {
             None if phase == Phase::Running => {
                 self.hold_is_gone(instance);

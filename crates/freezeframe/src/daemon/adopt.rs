@@ -41,7 +41,8 @@ impl Daemon {
         self.lose_the_rest();
     }
 
-    fn adopt_held(&mut self, instance: InstanceId, record: &HeldRecord) {
+    /// The hold of an earlier life, as its shim wrote it down or, where that came too late to be read, as it tells it.
+    pub(super) fn adopt_held(&mut self, instance: InstanceId, record: &HeldRecord) {
         let id = record.incident;
         let known = self.store.incident(id).ok().flatten();
         let lease_left = match &known {
@@ -106,9 +107,19 @@ impl Daemon {
             if known || self.instances.values().any(|known| known.incident == Some(id)) {
                 continue;
             }
-            tracing::warn!(incident = %id, "its process is gone");
-            self.open_again(incident);
-            self.set_state(id, IncidentState::Lost);
+            let shim = self.instances.get_mut(&incident.instance).filter(|known| known.incident.is_none());
+            match shim {
+                // Its shim lives, and knows better than what was on disk: it is heard in a moment.
+                Some(known) => {
+                    known.incident = Some(id);
+                    self.open_again(incident);
+                }
+                None => {
+                    tracing::warn!(incident = %id, "its process is gone");
+                    self.open_again(incident);
+                    self.set_state(id, IncidentState::Lost);
+                }
+            }
             self.tell_if_untold(id);
         }
     }
