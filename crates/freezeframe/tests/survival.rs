@@ -401,6 +401,27 @@ fn a_number_that_belongs_to_somebody_else_now_is_never_signalled() {
 }
 
 #[test]
+fn a_cgroup_that_nothing_was_started_in_is_removed() {
+    if !has(NEEDS) {
+        return;
+    }
+    let mut scene = Scene::prepare(Setup::of(&programs::stuck()));
+    let own = i32::try_from(std::process::id()).ok().and_then(Process::of).and_then(Process::cgroup);
+    let parent = process::cgroup_directory(&own.expect("this process has a cgroup"));
+    // As a shim leaves it that is killed before it has started anything.
+    let cgroup = parent.join(format!("stuck-3-{}.left", std::process::id()));
+    std::fs::create_dir(&cgroup).expect("a cgroup");
+    let state =
+        serde_json::json!({ "pid": 0, "pid_start": 0, "cgroup": cgroup, "held": null, "exited": null });
+    write_instance(&scene.data, 3, &state);
+    scene.run();
+    wait_for("tidying up", || {
+        let left = [cgroup.clone(), scene.data.join("instances/3")].map(|path| path.exists());
+        if left == [false; 2] { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}
+
+#[test]
 fn a_hold_that_is_not_on_disk_is_heard_of_from_its_shim() {
     if !has(NEEDS) {
         return;

@@ -151,6 +151,17 @@ fn cgroup_name(spec: &Spec) -> String {
     format!("{}-{}-{pid}.{start}", spec.service, spec.instance)
 }
 
+/// Written down before it is made: whoever kills us in between, the next life finds and removes it.
+fn make_cgroup(directory: &Directory, spec: &Spec) -> Option<Cgroup> {
+    let (parent, name) = (spec.cgroup_parent.as_ref()?, cgroup_name(spec));
+    if let Err(error) = directory.set_state(&State { cgroup: Some(parent.join(&name)), ..State::default() }) {
+        tracing::error!(%error, "the cgroup could not be written down");
+    }
+    Cgroup::create(parent, &name)
+        .inspect_err(|error| tracing::warn!(%error, "no cgroup: holding by SIGSTOP, network not cut"))
+        .ok()
+}
+
 /// Orphans of the instance become our children, so that their end is collected.
 fn adopt_orphans() {
     // SAFETY: prctl with integers only.
@@ -159,11 +170,7 @@ fn adopt_orphans() {
 
 impl Shim {
     fn start(&mut self) {
-        let cgroup = self.spec.cgroup_parent.as_ref().and_then(|parent| {
-            let made = Cgroup::create(parent, &cgroup_name(&self.spec));
-            made.inspect_err(|error| tracing::warn!(%error, "no cgroup: holding by SIGSTOP, network not cut"))
-                .ok()
-        });
+        let cgroup = make_cgroup(&self.directory, &self.spec);
         let launch = Launch {
             command: self.spec.command.clone(),
             environment: self.spec.environment.clone(),
@@ -337,5 +344,33 @@ impl Shim {
         if let Err(error) = self.directory.set_state(&self.state) {
             tracing::error!(%error, "the state could not be written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cgroup_is_written_down_before_it_is_made() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        // No cgroup can be made there: as if the shim had got no further.
+        let parent = data.path().join("no-cgroups-here");
+        let spec = Spec {
+            instance: freezeframe_model::InstanceId(3),
+            service: "shop".to_owned(),
+            port: 0,
+            command: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            cgroup_parent: Some(parent.clone()),
+            redact: Default::default(),
+            user_code: Default::default(),
+        };
+        let directory = Directory::of(data.path(), spec.instance);
+        directory.create(&spec).expect("made");
+        assert_eq!(make_cgroup(&directory, &spec), None);
+        let written = directory.state().expect("written down").cgroup.expect("with its cgroup");
+        assert_eq!(written, parent.join(cgroup_name(&spec)));
     }
 }

@@ -101,16 +101,6 @@ fn find_where(matches: impl Fn(&[String]) -> bool) -> Vec<Process> {
     matching.filter_map(Process::of).filter(|process| process.is_alive()).collect()
 }
 
-/// The cgroups that a shim made: their names end in what makes it unique.
-pub(crate) fn cgroups_of_shim(shim: Process) -> Vec<PathBuf> {
-    let own = Process::of(i32::try_from(std::process::id()).unwrap_or_default()).and_then(Process::cgroup);
-    let Some(own) = own else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(cgroup_directory(&own)) else { return Vec::new() };
-    let ending = format!("-{}.{}", shim.pid, shim.start());
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| path.to_string_lossy().ends_with(&ending)).collect()
-}
-
 /// Kills everything in a cgroup and removes it.
 pub(crate) fn clear_cgroup(cgroup: &Path) {
     let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");

@@ -382,7 +382,7 @@ impl Drop for Scene {
             }
         }
         let Ok(data) = self.data.canonicalize() else { return };
-        // A shim may be starting at this moment: until there is none, and with the cgroup that it has made but not written down.
+        // A shim may be starting at this moment: until there is none.
         for _ in 0..200 {
             let shims = process::find_beginning("shim", &data.join("instances").display().to_string());
             if shims.is_empty() {
@@ -391,7 +391,6 @@ impl Drop for Scene {
             for shim in shims {
                 shim.kill();
                 wait_dead(shim);
-                process::cgroups_of_shim(shim).iter().for_each(|cgroup| process::clear_cgroup(cgroup));
             }
         }
         for instance in self.leftovers() {
