@@ -8,7 +8,7 @@ use freezeframe_model::IncidentId;
 use freezeframe_shim::files::SocketPath;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -78,13 +78,24 @@ impl Client {
         Ok((text, pid))
     }
 
+    /// An incident as the daemon knows it; it is in the store by then, if that can be written to.
+    pub(crate) fn incident(&self, incident: IncidentId) -> Result<Value, CommandError> {
+        self.request(Method::GET, &format!("/api/v1/incidents/{incident}"), Bytes::new())
+    }
+
     fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
+        self.request(Method::POST, path, Bytes::from(body.to_string()))
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Value, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let request = Request::post(path)
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
                 .header("host", "localhost")
                 .header("content-type", "application/json")
-                .body(Full::new(Bytes::from(body.to_string())))
+                .body(Full::new(body))
                 .map_err(|error| CommandError::failed(error.to_string()))?;
             let stream = self.connect().await?;
             let answer = tokio::time::timeout(ANSWER_LIMIT, exchange(stream, request))

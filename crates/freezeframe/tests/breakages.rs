@@ -309,3 +309,21 @@ fn rust_without_symbols_is_held_and_says_what_is_missing() {
     release(&scene, incident["id"].as_str().expect("an id"));
     assert_gone(held);
 }
+
+#[test]
+fn an_incident_is_found_from_the_moment_it_is_named() {
+    if !has(NEEDS) {
+        return;
+    }
+    let scene = Scene::start(Setup::of(&programs::c_server()));
+    let id = scene.named_by("/null");
+    let path = format!("/api/v1/incidents/{id}");
+    let answer = http::over_socket(&scene.data.join("daemon.sock"), "GET", &path).expect("answered");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // The answer came when the row was there.
+    let shown = scene.show(&id);
+    assert_eq!(shown["id"], id.as_str());
+    let other = http::over_socket(&scene.data.join("daemon.sock"), "GET", "/api/v1/incidents/INC-999");
+    assert_eq!(other.expect("answered").status, 404);
+    assert_eq!(scene.command("show", &["INC-999"]).status.code(), Some(3));
+}

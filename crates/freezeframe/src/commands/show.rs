@@ -4,6 +4,7 @@ use freezeframe_api::dto::{IncidentList, IncidentView};
 use freezeframe_model::IncidentId;
 
 use super::DataDirectory;
+use crate::client::Client;
 use crate::error::{CommandError, Kind};
 use crate::render;
 
@@ -40,12 +41,29 @@ pub(crate) fn list(arguments: &ListArguments) -> Result<i32, CommandError> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
     let store = arguments.data.store()?;
-    let incident = store.incident(arguments.id)?.ok_or_else(|| not_found(arguments.id))?;
+    let incident = match store.incident(arguments.id)? {
+        Some(incident) => incident,
+        // A client may know its number before the disk does: once the daemon has answered for it, it is there.
+        None => {
+            let known = Client::new(&arguments.data.data_dir).incident(arguments.id);
+            let known = known.map_err(|_| not_found(arguments.id))?;
+            match store.incident(arguments.id)? {
+                Some(incident) => incident,
+                None if arguments.json => return super::print_json(&known),
+                None => return Err(not_stored(arguments.id)),
+            }
+        }
+    };
     let capture = store.capture(arguments.id)?;
     match arguments.json {
         true => super::print_json(&IncidentView::from((&incident, capture.as_ref()))),
         false => super::print(&render::incident(&incident, capture.as_ref(), super::style())),
     }
+}
+
+fn not_stored(id: IncidentId) -> CommandError {
+    CommandError::failed(format!("the daemon has {id}, but could not store it yet"))
+        .hint("its log says why; `--json` shows what it knows")
 }
 
 pub(crate) fn not_found(id: IncidentId) -> CommandError {

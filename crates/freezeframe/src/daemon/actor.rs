@@ -61,6 +61,8 @@ pub(crate) enum Message {
     ClientGone(InstanceId, i32),
     /// What runs?
     Instances(oneshot::Sender<Vec<InstanceView>>),
+    /// What is known of an incident whose story is not over? Answered once what was to be written of it by now is.
+    Accepted(IncidentId, oneshot::Sender<Option<Box<Incident>>>),
     /// Stop; the second time at once.
     Stop,
 }
@@ -268,8 +270,20 @@ impl Daemon {
             Message::Instances(answer) => {
                 let _ = answer.send(self.views());
             }
+            Message::Accepted(id, answer) => self.on_accepted(id, answer),
             Message::Stop => self.on_stop(),
         }
+    }
+
+    fn on_accepted(&self, id: IncidentId, answer: oneshot::Sender<Option<Box<Incident>>>) {
+        let Some(open) = self.open.get(&id) else { return drop(answer.send(None)) };
+        let incident = Box::new(open.incident.clone());
+        let (done, flushed) = oneshot::channel();
+        self.writer.submit(Job::Flush(done));
+        tokio::spawn(async move {
+            let _ = flushed.await;
+            let _ = answer.send(Some(incident));
+        });
     }
 
     fn on_report(&mut self, instance: InstanceId, report: Report) {

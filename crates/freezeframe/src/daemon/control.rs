@@ -10,7 +10,7 @@ use super::actor::{Mailbox, Message};
 /// A core of many gigabytes takes minutes.
 const ACT_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
 
-/// Reads go to the store, everything else to the actor.
+/// Reads go to the store first, everything else to the actor.
 pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
@@ -20,14 +20,27 @@ fn failed(error: StoreError) -> ControlError {
     ControlError::Failed(chain(error))
 }
 
+impl Desk {
+    fn stored(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
+        let Some(incident) = self.store.incident(id).map_err(failed)? else { return Ok(None) };
+        Ok(Some((incident, self.store.capture(id).map_err(failed)?)))
+    }
+}
+
 impl Control for Desk {
     fn incidents(&self, limit: usize) -> Result<Vec<Incident>, ControlError> {
         self.store.list(limit).map_err(failed)
     }
 
     fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
-        let Some(incident) = self.store.incident(id).map_err(failed)? else { return Ok(None) };
-        Ok(Some((incident, self.store.capture(id).map_err(failed)?)))
+        if let Some(stored) = self.stored(id)? {
+            return Ok(Some(stored));
+        }
+        // A client is told of its incident before the disk has it, and where the disk is full much before.
+        let (answer, answered) = oneshot::channel();
+        self.mailbox.post(Message::Accepted(id, answer));
+        let accepted = answered.blocking_recv().ok().flatten();
+        Ok(self.stored(id)?.or(accepted.map(|incident| (*incident, None))))
     }
 
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>> {
@@ -54,5 +67,76 @@ impl Control for Desk {
                 Err(_) => Err(ControlError::TimedOut("the instance's shim does not answer".to_owned())),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freezeframe_model::{ExitReason, InstanceId};
+
+    fn incident(id: IncidentId) -> Incident {
+        let fingerprint = freezeframe_model::Fingerprint([1; 16]);
+        let kind = freezeframe_model::IncidentKind::Exit(ExitReason::Code(3).to_string());
+        Incident {
+            id,
+            kind,
+            state: freezeframe_model::IncidentState::Recorded,
+            message: "it broke".to_owned(),
+            fingerprint,
+            site: freezeframe_model::Site::default(),
+            service: "shop".to_owned(),
+            instance: InstanceId(3),
+            build_id: freezeframe_model::BuildId::default(),
+            captured_at: freezeframe_model::Timestamp(1),
+            updated_at: freezeframe_model::Timestamp(1),
+            count: 1,
+            timings: freezeframe_model::Timings::default(),
+            hold: freezeframe_model::HoldFacts::default(),
+            request: freezeframe_model::FailingRequest::default(),
+            logs: Vec::new(),
+            requests_lost: 0,
+            not_captured: Vec::new(),
+        }
+    }
+
+    /// What is found of the incident that an actor answers for as `actor` says.
+    fn found(
+        actor: impl FnOnce(&Store, IncidentId) -> Option<Box<Incident>> + Send + 'static,
+    ) -> Option<String> {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(data.path(), freezeframe_store::Quota::default()).expect("a store");
+        let (mailbox, mut messages) = Mailbox::new();
+        let (of_actor, id) = (store.clone(), IncidentId(1));
+        let acting = std::thread::spawn(move || {
+            if let Some(Message::Accepted(asked, answer)) = messages.blocking_recv() {
+                let _ = answer.send(actor(&of_actor, asked));
+            }
+        });
+        let desk = Desk { store, mailbox };
+        let found = desk.incident(id).expect("readable").map(|(incident, _)| incident.message);
+        drop(desk);
+        acting.join().expect("no panic");
+        found
+    }
+
+    #[test]
+    fn an_incident_that_is_not_stored_yet_is_found() {
+        let accepted = |_: &Store, id| Some(Box::new(incident(id)));
+        assert_eq!(found(accepted).as_deref(), Some("it broke"));
+        assert_eq!(found(|_, _| None), None);
+    }
+
+    #[test]
+    fn an_incident_that_was_stored_meanwhile_is_found_in_the_store() {
+        let stored = |store: &Store, id, told| {
+            let mut stored = Incident { message: "as stored".to_owned(), ..incident(id) };
+            store.insert(&mut stored, None).expect("stored");
+            told
+        };
+        let still_open = move |store: &Store, id| stored(store, id, Some(Box::new(incident(id))));
+        assert_eq!(found(still_open).as_deref(), Some("as stored"));
+        // Its story was over before the actor was asked.
+        assert_eq!(found(move |store, id| stored(store, id, None)).as_deref(), Some("as stored"));
     }
 }

@@ -275,6 +275,11 @@ impl Scene {
 
     /// Sends a request that breaks; the incident that its answer names, once it is held.
     pub(crate) fn break_it(&self, path: &str) -> Value {
+        self.wait_state(&self.named_by(path), "held")
+    }
+
+    /// Sends a request that breaks; the id that its answer names.
+    pub(crate) fn named_by(&self, path: &str) -> String {
         let mut answer = self.get(path);
         // On a machine that does something else for half a second the error passes, by design (no answer in time, traps not
         // planted again yet): once more.
@@ -288,7 +293,7 @@ impl Scene {
         }
         assert_eq!(answer.status, 502, "GET {path}: {answer:?} {}", self.said());
         let id = answer.header("x-incident-id").unwrap_or_else(|| panic!("GET {path}: no id in {answer:?}"));
-        self.wait_state(id, "held")
+        id.to_owned()
     }
 
     /// The first process of an instance, and its cgroup, from its state file.
