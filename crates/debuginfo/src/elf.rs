@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use object::elf;
 use object::read::elf::{ElfFile64, ProgramHeader};
-use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{CompressionFormat, LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use sha2::{Digest, Sha256};
 
 use freezeframe_model::BuildId;
@@ -129,7 +129,7 @@ impl Elf {
             Some(SectionPlace {
                 name: section.name().ok()?.to_owned(),
                 address: section.address(),
-                compressed: range.is_some_and(|range| range.format != object::CompressionFormat::None),
+                compressed: range.is_some_and(|range| range.format != CompressionFormat::None),
                 range: section.file_range().and_then(|(offset, size)| file_range(bytes, offset, size)),
             })
         });
@@ -220,7 +220,12 @@ impl Elf {
         if data.uncompressed_size > plausible {
             return None;
         }
-        data.decompress().ok().map(std::borrow::Cow::into_owned)
+        let length = usize::try_from(data.uncompressed_size).ok()?;
+        match data.format {
+            CompressionFormat::Zlib => unzip(data.data, length),
+            CompressionFormat::Zstandard => zstd::bulk::decompress(data.data, length).ok(),
+            _ => None,
+        }
     }
 
     /// The file name of `.gnu_debuglink`.
@@ -295,6 +300,14 @@ impl Elf {
             (distance < symbol.size.max(1)).then_some((symbol, distance))
         })
     }
+}
+
+/// What a header says of the length is a promise: more is refused, less too.
+fn unzip(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
+    let mut inflated = Vec::with_capacity(length);
+    let mut decompress = flate2::Decompress::new(true);
+    decompress.decompress_vec(bytes, &mut inflated, flate2::FlushDecompress::Finish).ok()?;
+    (inflated.len() == length).then_some(inflated)
 }
 
 fn file_range(bytes: &[u8], offset: u64, size: u64) -> Option<Range<usize>> {

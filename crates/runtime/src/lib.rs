@@ -116,6 +116,9 @@ pub struct Sighting {
     pub diagnostics: Vec<String>,
 }
 
+/// Writes the indexes that are missing; how many it wrote.
+pub type Indexing = Box<dyn FnOnce() -> io::Result<usize> + Send>;
+
 /// One instance in the hands of a runtime. Every method is called from the thread that called `start`.
 pub trait Runtime {
     /// Starts the instance; it runs, unarmed, when this returns.
@@ -126,6 +129,9 @@ pub trait Runtime {
     fn limits(&self) -> Vec<String>;
     /// Reads ahead what looking at a trap needs (unwind tables of the mapped files), so that a trap does not wait for it.
     fn warm_up(&mut self);
+    /// What may be done beside everything else, by a thread of low priority, so that a capture takes less time; `None` where
+    /// there is nothing to do.
+    fn indexing(&mut self) -> Option<Indexing>;
     /// Takes the traps out: the program runs as if we were not there.
     fn disarm(&mut self);
     /// Takes in what has happened, without waiting; call it when SIGCHLD arrives, until it answers `None`.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use freezeframe_model::ExitReason;
 use freezeframe_runtime::{Cgroup, CoreLimits, Held, ProcessId, Runtime};
 
+use crate::indexing;
 use crate::instance::{HOLD_LIMIT, Shim};
 use crate::protocol::{Command, Phase, Report, VERSION};
 
@@ -74,6 +75,9 @@ impl Shim {
             self.runtime.warm_up();
             // The first look at a text compiles the built-in patterns (1.4 ms): a trap must not wait for that either.
             let _ = self.redactor.text("Bearer of no secret");
+            if let Some(indexing) = self.runtime.indexing() {
+                indexing::begin(indexing);
+            }
         }
     }
 

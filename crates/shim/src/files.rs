@@ -45,6 +45,9 @@ pub struct Spec {
     pub redact: [Vec<String>; 3],
     /// Path prefixes that are (first) or are not (second) the user's own code.
     pub user_code: [Vec<String>; 2],
+    /// Where indexes of debug information are kept, and how many bytes of them at most; nowhere where it is `None`.
+    #[serde(default)]
+    pub indexes: Option<(PathBuf, u64)>,
 }
 
 /// Where it stands.

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use freezeframe_debuginfo::IndexDirectory;
 use freezeframe_model::{ExitReason, IncidentId, Stream, chain};
 use freezeframe_redact::{Redactor, Rules};
 use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtime};
@@ -106,6 +108,8 @@ pub fn run(path: &Path) -> Result<(), ShimError> {
     let lock = directory.lock().map_err(unusable)?.ok_or(ShimError::Taken)?;
     let [names, patterns, allow_names] = spec.redact.clone();
     let redactor = Redactor::new(&Rules { names, patterns, allow_names }).map_err(ShimError::Rule)?;
+    let indexes =
+        spec.indexes.clone().map(|(path, bytes_max)| Arc::new(IndexDirectory::new(path, bytes_max)));
     let wake = Wake::new().map_err(ShimError::SetUp)?;
     adopt_orphans();
     let (inputs, received) = channel();
@@ -114,9 +118,9 @@ pub fn run(path: &Path) -> Result<(), ShimError> {
         captured: directory.captured().map(Box::new),
         directory,
         _lock: lock,
+        runtime: Native::with_indexes(indexes),
         spec,
         redactor,
-        runtime: Native::default(),
         phase: Phase::Running,
         crash: None,
         held: None,

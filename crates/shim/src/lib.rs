@@ -10,6 +10,7 @@ mod captured;
 mod commands;
 mod crash;
 pub mod files;
+mod indexing;
 mod instance;
 mod link;
 mod output;

@@ -194,6 +194,11 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Size(|c| &mut c.store.core_bytes_max, 0..=1 << 50),
         doc: "Size of one core file. What does not fit is left out of it. `\"0B\"` keeps no core files.",
     },
+    Key {
+        path: "store.index_bytes",
+        kind: Kind::Size(|c| &mut c.store.index_bytes, 0..=1 << 50),
+        doc: "Size of all indexes of debug information, which make captures fast; the longest unused make room. They are written in the background once an instance is ready. `\"0B\"` keeps none.",
+    },
 ];
 
 impl Key {

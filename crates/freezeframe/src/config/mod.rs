@@ -123,6 +123,8 @@ pub(crate) struct Store {
     pub(crate) files: u64,
     /// Bytes of one core file.
     pub(crate) core_bytes_max: u64,
+    /// Bytes of all indexes of debug information.
+    pub(crate) index_bytes: u64,
 }
 
 /// What the command line says; what it does not say is `None` or empty.
@@ -301,6 +303,12 @@ impl Default for Hold {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { dir: PathBuf::from(".freezeframe"), bytes: 1 << 30, files: 10_000, core_bytes_max: 4 << 30 }
+        Self {
+            dir: PathBuf::from(".freezeframe"),
+            bytes: 1 << 30,
+            files: 10_000,
+            core_bytes_max: 4 << 30,
+            index_bytes: 512 << 20,
+        }
     }
 }

@@ -10,6 +10,7 @@ use freezeframe_shim::protocol::Command;
 use super::actor::{Daemon, Instance};
 use super::shims;
 use super::writer::Job;
+use crate::config::Config;
 
 impl Daemon {
     pub(super) fn carry_out(&mut self, actions: Vec<Action>) {
@@ -100,7 +101,7 @@ impl Daemon {
     }
 
     fn spec(&self, instance: InstanceId, port: u16) -> Spec {
-        let (service, hold) = (&self.config.service, &self.config.hold);
+        let Config { service, hold, store, .. } = &self.config;
         let port_text = port.to_string();
         let command = service.command.iter().map(|word| word.replace("{port}", &port_text)).collect();
         let own = [
@@ -121,6 +122,7 @@ impl Daemon {
                 hold.redact.allow_names.clone(),
             ],
             user_code: [hold.user_code.include.clone(), hold.user_code.exclude.clone()],
+            indexes: (store.index_bytes > 0).then(|| (self.data.join("index"), store.index_bytes)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use freezeframe_debuginfo::{Mapping, Modules, parse_maps};
+use freezeframe_debuginfo::{IndexDirectory, Mapping, Modules, parse_maps};
 use object::{Object, ObjectSymbol};
 
 use super::arch::BREAKPOINT;
@@ -45,6 +45,7 @@ pub(super) struct Image {
     /// What will not be noticed, and why.
     pub(super) limits: Vec<String>,
     modules: Option<Arc<Modules>>,
+    indexes: Option<Arc<IndexDirectory>>,
 }
 
 /// Addresses in the file, before relocation.
@@ -101,7 +102,7 @@ fn load_bias(pid: i32, entry: u64) -> io::Result<u64> {
 
 impl Image {
     /// Reads the program that the process has just begun to execute.
-    pub(super) fn of_process(pid: i32) -> io::Result<Self> {
+    pub(super) fn of_process(pid: i32, indexes: Option<Arc<IndexDirectory>>) -> io::Result<Self> {
         let memory = open_memory(pid)?;
         let mut image = Self {
             pid,
@@ -112,6 +113,7 @@ impl Image {
             runtime_owns_sigsegv: false,
             limits: Vec::new(),
             modules: None,
+            indexes,
         };
         let symbols = File::open(format!("/proc/{pid}/exe")).and_then(|exe| find_symbols(&exe));
         let located = symbols.and_then(|symbols| Ok((load_bias(pid, symbols.entry)?, symbols)));
@@ -148,6 +150,7 @@ impl Image {
             runtime_owns_sigsegv: self.runtime_owns_sigsegv,
             limits: self.limits.clone(),
             modules: None,
+            indexes: self.indexes.clone(),
         })
     }
 
@@ -198,7 +201,10 @@ impl Image {
             Some(known) if code(known.mappings()) == code(&mappings) => {
                 Arc::new(known.with_mappings(mappings))
             }
-            _ => Arc::new(Modules::new(mappings, Box::new(opener(self.pid)))),
+            _ => {
+                let modules = Modules::new(mappings, Box::new(opener(self.pid)));
+                Arc::new(modules.with_indexes(self.indexes.clone()))
+            }
         };
         self.modules = Some(modules.clone());
         Ok(modules)

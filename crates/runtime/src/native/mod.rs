@@ -14,13 +14,15 @@ mod stop;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use freezeframe_debuginfo::IndexDirectory;
 use freezeframe_model::{ExitReason, HoldFacts};
 use freezeframe_redact::Redactor;
 
 use crate::process::{self, ProcessId};
-use crate::{Cgroup, Event, Launch, Runtime, Sighting, Snapshot, StartError, Started};
+use crate::{Cgroup, Event, Indexing, Launch, Runtime, Sighting, Snapshot, StartError, Started};
 use image::{Image, TrapKind};
 use ptrace::Status;
 
@@ -90,6 +92,15 @@ pub struct Native {
     unreadable: Option<String>,
     /// Why the instance is not traced at all.
     untraced: Option<String>,
+    /// Where indexes of debug information are kept.
+    indexes: Option<Arc<IndexDirectory>>,
+}
+
+impl Native {
+    /// A runtime that keeps indexes of debug information in this directory.
+    pub fn with_indexes(indexes: Option<Arc<IndexDirectory>>) -> Self {
+        Self { indexes, ..Self::default() }
+    }
 }
 
 impl Runtime for Native {
@@ -147,6 +158,12 @@ impl Runtime for Native {
             modules.unwind(&freezeframe_debuginfo::Snapshot::default(), &registers, 2);
         }
         modules.main_build_id();
+    }
+
+    fn indexing(&mut self) -> Option<Indexing> {
+        self.indexes.as_ref()?;
+        let modules = self.main.and_then(|main| self.images.get_mut(&main.pid))?.modules().ok()?;
+        Some(Box::new(move || modules.write_indexes()))
     }
 
     fn poll(&mut self) -> Option<Event> {
@@ -213,11 +230,11 @@ impl Runtime for Native {
         let mut pids = self.cgroup.as_ref().map(crate::Cgroup::processes).unwrap_or_default();
         pids.retain(|pid| *pid != main.pid);
         self.seize_all(main.pid)?;
-        self.images.insert(main.pid, Image::of_process(main.pid)?);
+        self.images.insert(main.pid, Image::of_process(main.pid, self.indexes.clone())?);
         // What is not traced is never planted in.
         for pid in pids {
             if self.seize_all(pid).is_ok()
-                && let Ok(image) = Image::of_process(pid)
+                && let Ok(image) = Image::of_process(pid, self.indexes.clone())
             {
                 self.images.insert(pid, image);
             }
@@ -279,7 +296,7 @@ impl Native {
                 // What failed in the old program has gone with it.
                 self.trap = self.trap.filter(|trap| trap.pid != pid);
                 self.images.remove(&pid);
-                match Image::of_process(pid) {
+                match Image::of_process(pid, self.indexes.clone()) {
                     Ok(image) => {
                         self.images.insert(pid, image);
                         self.plant_everywhere();
