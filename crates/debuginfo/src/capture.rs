@@ -14,6 +14,7 @@ use crate::memory::Memory;
 use crate::modules::Modules;
 use crate::scope::Reading;
 use crate::source;
+use crate::tasks;
 use crate::unwind::{Stack, StackEnd, StackFrame};
 use crate::user_code::{Origin, UserCode, is_error_machinery};
 use crate::values::Bounds;
@@ -40,6 +41,8 @@ pub struct StoppedThread {
     pub registers: Registers,
     /// Address of the futex word that it waits on.
     pub futex: Option<u64>,
+    /// Where its thread-local variables are (x86-64: `fs_base`).
+    pub thread_pointer: Option<u64>,
 }
 
 /// Bounds of a capture.
@@ -116,6 +119,8 @@ pub fn capture(
     work.site();
     work.module_losses();
     let mut capture = work.out;
+    let scene = tasks::Scene { session: &session, memory, redactor, options, threads, deadline };
+    tasks::read(&scene, &mut capture);
     capture.decode_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     capture
 }

@@ -70,6 +70,8 @@ pub(crate) struct Symbol {
 pub(crate) struct Elf {
     image: Image,
     pub(crate) segments: Vec<Segment>,
+    /// `PT_TLS`: size in memory and alignment of the thread-local variables.
+    thread_locals: Option<(u64, u64)>,
     /// Address of `PT_GNU_EH_FRAME`.
     pub(crate) eh_frame_header: Option<(u64, Range<usize>)>,
     /// `.eh_frame`: address and place in the file.
@@ -112,7 +114,7 @@ impl Elf {
         let bytes: &[u8] = &image;
         let file = ElfFile64::<LittleEndian>::parse(bytes).map_err(OpenElfError::Parse)?;
         let mut segments = Vec::new();
-        let mut eh_frame_header = None;
+        let (mut eh_frame_header, mut thread_locals) = (None, None);
         for header in file.elf_program_headers() {
             let kind = header.p_type(LittleEndian);
             let (address, offset) = (header.p_vaddr(LittleEndian), header.p_offset(LittleEndian));
@@ -122,6 +124,8 @@ impl Elf {
                 segments.push(Segment { address, offset, file_size: size, executable });
             } else if kind == elf::PT_GNU_EH_FRAME {
                 eh_frame_header = file_range(bytes, offset, size).map(|range| (address, range));
+            } else if kind == elf::PT_TLS {
+                thread_locals = Some((header.p_memsz(LittleEndian), header.p_align(LittleEndian)));
             }
         }
         let sections = file.sections().take(SECTIONS_MAX).filter_map(|section| {
@@ -144,6 +148,7 @@ impl Elf {
         let (file_hash, symbols) = (OnceLock::new(), OnceLock::new());
         Ok(Self {
             segments,
+            thread_locals,
             eh_frame_header,
             eh_frame,
             text_and_got,
@@ -287,6 +292,20 @@ impl Elf {
         // Of several names for one place the first one of the table stays: aliases come after it, mostly.
         symbols.sort_by_key(|symbol| symbol.address);
         symbols
+    }
+
+    /// The thread-local variable whose symbol's name has `part` in it: how far below the thread pointer it begins in a
+    /// main executable (ELF Handling For Thread-Local Storage, variant II), and its size.
+    pub(crate) fn thread_local(&self, part: &str) -> Option<(u64, u64)> {
+        let (size, alignment) = self.thread_locals?;
+        let file = ElfFile64::<LittleEndian>::parse(&*self.image).ok()?;
+        let symbol = file.symbols().take(SYMBOLS_MAX).find(|symbol| {
+            !symbol.is_undefined()
+                && symbol.kind() == SymbolKind::Tls
+                && symbol.name().is_ok_and(|name| name.contains(part))
+        })?;
+        let block = size.checked_next_multiple_of(alignment.max(1))?;
+        Some((block.checked_sub(symbol.address())?, symbol.size()))
     }
 
     /// The symbol that covers an address, with the distance from its beginning.

@@ -26,6 +26,7 @@ mod memory;
 mod modules;
 mod scope;
 mod source;
+mod tasks;
 mod unwind;
 mod user_code;
 mod values;

@@ -230,6 +230,17 @@ impl Modules {
         self.load(self.module(index)?, None).map(|loaded| &loaded.elf)
     }
 
+    /// The files that describe a module: the separate one with its full symbol table, where there is one, and its own.
+    pub(crate) fn files(&self, index: usize) -> impl Iterator<Item = &Elf> {
+        let separate = self.debug(index).and_then(DebugFile::separate);
+        separate.into_iter().chain(self.elf(index))
+    }
+
+    /// Difference between addresses in the process and in a module's file.
+    pub(crate) fn bias(&self, index: usize, memory: &dyn Memory) -> Option<u64> {
+        Some(self.place(self.module(index)?.mapping.start, memory)?.bias)
+    }
+
     /// Why a module's file could not be read.
     pub(crate) fn open_error(&self, index: usize) -> Option<String> {
         self.module(index)?.file.get()?.as_ref().err().map(freezeframe_model::chain)

@@ -10,6 +10,8 @@ use crate::{BuildId, Site};
 pub struct Capture {
     /// The failing thread first, then by thread id.
     pub threads: Vec<Thread>,
+    /// Asynchronous tasks of the runtimes that were recognised: those that are running first, then by id.
+    pub tasks: Vec<Task>,
     /// Executable and shared objects that appear in a frame.
     pub modules: Vec<Module>,
     /// The user's own frame that the error is attributed to.
@@ -104,6 +106,44 @@ pub struct Thread {
     pub frames: Vec<Frame>,
     /// Why the stack ends early, where it does.
     pub truncated: Option<String>,
+}
+
+/// What an asynchronous task was doing when everything stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// A thread is polling it.
+    Running,
+    /// Woken, and waiting for a thread to poll it.
+    Scheduled,
+    /// Waiting for something that is to wake it.
+    #[default]
+    Idle,
+    /// Told to end; it will the next time it is polled.
+    Cancelled,
+    /// Ended; its result may not have been taken yet.
+    Complete,
+}
+
+/// One asynchronous task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Task {
+    /// The runtime's id of it, where it keeps one.
+    pub id: Option<u64>,
+    /// The outermost `async` function or block of it, else the type of its future.
+    pub name: String,
+    /// What it was doing.
+    pub state: TaskState,
+    /// Where it was spawned, where the runtime keeps that; the function is not known.
+    pub spawned_at: Option<Site>,
+    /// What it waits for: the type of the innermost future, or the alternatives of a `select!` or `join!`.
+    pub waits_for: Option<String>,
+    /// The thread that is polling it.
+    pub thread: Option<i32>,
+    /// Innermost first. Of a waiting task the `async` functions and the futures in them, each at the line where it waits
+    /// (`address` is 0: no code is being run); of a running one what its thread is doing, without variables.
+    pub frames: Vec<Frame>,
 }
 
 /// Whose code a frame is.

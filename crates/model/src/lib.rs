@@ -13,8 +13,8 @@ mod instance;
 mod log;
 
 pub use capture::{
-    BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Thread, ThreadState, Value, Variable,
-    VariableRole,
+    BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Task, TaskState, Thread, ThreadState,
+    Value, Variable, VariableRole,
 };
 pub use chain::chain;
 pub use exchange::{Exchange, FailingRequest, InFlight, Outcome, RequestMatch};

@@ -199,6 +199,11 @@ impl<'a> View<'a> {
         self.index().at(address)
     }
 
+    /// How many units there are; they are numbered from 0.
+    pub(crate) fn units(&self) -> usize {
+        self.index().units.len()
+    }
+
     /// A unit by number.
     pub(crate) fn unit(&self, number: usize) -> Option<Rc<Unit<'a>>> {
         if let Some(unit) = self.units.borrow().get(&number) {

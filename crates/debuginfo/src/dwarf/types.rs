@@ -89,6 +89,8 @@ pub(crate) struct Case {
     pub(crate) member: Option<Member>,
     /// Where the variant was declared: in a coroutine, the point of suspension.
     pub(crate) line: u32,
+    /// Number of that line's file in the unit's line table.
+    pub(crate) file: u64,
 }
 
 impl Type {
@@ -292,7 +294,7 @@ impl<'a> View<'a> {
                 (2, gimli::DW_TAG_variant) if part_depth.is_some() => {
                     let value = entry.attr_value(gimli::DW_AT_discr_value).and_then(wide_constant);
                     if let Some(variants) = &mut variants {
-                        variants.cases.push(Case { value, member: None, line: 0 });
+                        variants.cases.push(Case { value, member: None, line: 0, file: 0 });
                     }
                 }
                 (3, gimli::DW_TAG_member) if part_depth.is_some() => {
@@ -300,6 +302,10 @@ impl<'a> View<'a> {
                         let line =
                             entry.attr_value(gimli::DW_AT_decl_line).and_then(|line| line.udata_value());
                         case.line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+                        case.file = match entry.attr_value(gimli::DW_AT_decl_file) {
+                            Some(AttributeValue::FileIndex(file)) => file,
+                            _ => 0,
+                        };
                         case.member = Some(self.member(die.unit, unit, entry));
                     }
                 }

@@ -1,6 +1,8 @@
 //! Builds small programs, runs them until they stop, and reads them: the smallest tracer that does (`PTRACE_TRACEME`).
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this module")]
 
+pub mod seized;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
@@ -105,6 +107,11 @@ pub fn run_until_nth_stop(path: &Path, nth: usize) -> Stopped {
 }
 
 fn registers(pid: i32) -> Registers {
+    all_registers(pid).0
+}
+
+/// The general registers, and the thread pointer.
+fn all_registers(pid: i32) -> (Registers, u64) {
     // SAFETY: all zeroes is a valid register set; the kernel fills exactly this structure.
     let r = unsafe {
         let mut registers: libc::user_regs_struct = std::mem::zeroed();
@@ -116,7 +123,7 @@ fn registers(pid: i32) -> Registers {
         r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13,
         r.r14, r.r15, r.rip,
     ];
-    Registers { values: values.map(Some) }
+    (Registers { values: values.map(Some) }, r.fs_base)
 }
 
 impl Stopped {

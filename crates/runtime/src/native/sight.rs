@@ -205,6 +205,7 @@ pub(super) fn stopped_thread(
         syscall,
         registers: arch::to_dwarf(registers),
         futex,
+        thread_pointer: Some(arch::thread_pointer(registers)),
     }
 }
 

@@ -29,6 +29,11 @@ pub(in crate::native) fn stack_pointer(registers: &RawRegisters) -> u64 {
     registers.rsp
 }
 
+/// Where the thread's own variables are: the base of the `fs` segment.
+pub(in crate::native) fn thread_pointer(registers: &RawRegisters) -> u64 {
+    registers.fs_base
+}
+
 /// The first two arguments at a function's entry.
 pub(in crate::native) fn arguments(registers: &RawRegisters) -> (u64, u64) {
     (registers.rdi, registers.rsi)
