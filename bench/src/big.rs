@@ -33,6 +33,20 @@ pub(crate) fn server() -> Result<PathBuf, BenchError> {
     Ok(program)
 }
 
+/// Size of all its debug sections.
+pub(crate) fn debug_megabytes(program: &Path) -> Result<f64, BenchError> {
+    let output =
+        Command::new("readelf").args(["-SW"]).arg(program).output().map_err(BenchError::io("readelf"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(debug_section_bytes).sum::<u64>() as f64 / 1e6)
+}
+
+/// From `[34] .debug_info PROGBITS 0000000000000000 f2984e 1061856 00 …`.
+fn debug_section_bytes(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("] .debug_")?;
+    u64::from_str_radix(rest.split_whitespace().nth(4)?, 16).ok()
+}
+
 fn compiler() -> Result<Vec<u8>, BenchError> {
     let output = Command::new("rustc").arg("-vV").output().map_err(BenchError::io("rustc"))?;
     Ok(output.stdout)
@@ -45,7 +59,14 @@ fn build(directory: &Path, source: &str, program: &Path) -> Result<(), BenchErro
     // Under another name until it is whole: what was interrupted is not taken for a program.
     let unfinished = program.with_extension("unfinished");
     let mut rustc = Command::new("rustc");
-    rustc.args(["--edition=2024", "--crate-name=big", "-Copt-level=1", "-Cdebuginfo=2", "-Cstrip=none", "-Awarnings"]);
+    rustc.args([
+        "--edition=2024",
+        "--crate-name=big",
+        "-Copt-level=1",
+        "-Cdebuginfo=2",
+        "-Cstrip=none",
+        "-Awarnings",
+    ]);
     rustc.arg(format!("-Ccodegen-units={MODULES}")).arg("-o").arg(&unfinished).arg(&main);
     let done = rustc.stdin(Stdio::null()).status().map_err(BenchError::io("rustc"))?;
     if !done.success() {
@@ -72,7 +93,10 @@ fn source() -> String {
                  fn key(&self) -> u64 {{ self.key }}\n    }}"
             );
         }
-        let _ = writeln!(text, "    pub(crate) async fn handle(order: u64, breaks: bool) -> usize {{\n        let mut seen = 0;");
+        let _ = writeln!(
+            text,
+            "    pub(crate) async fn handle(order: u64, breaks: bool) -> usize {{\n        let mut seen = 0;"
+        );
         for number in 0..TYPES {
             let _ = writeln!(text, "        seen += work::<Item{number}>(order);");
         }
@@ -81,7 +105,10 @@ fn source() -> String {
             "        let stock = Stock::<Item0>::filled(order);\n        seen += settle(stock, order, breaks).await;\n        seen\n    }}\n}}"
         );
     }
-    let _ = writeln!(text, "\nasync fn handle(module: u64, order: u64, breaks: bool) -> usize {{\n    match module % {MODULES} {{");
+    let _ = writeln!(
+        text,
+        "\nasync fn handle(module: u64, order: u64, breaks: bool) -> usize {{\n    match module % {MODULES} {{"
+    );
     for module in 0..MODULES {
         let pattern = if module + 1 == MODULES { "_".to_owned() } else { module.to_string() };
         let _ = writeln!(text, "        {pattern} => m{module}::handle(order, breaks).await,");
@@ -92,6 +119,14 @@ fn source() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sections_are_measured() {
+        let line =
+            "  [34] .debug_info       PROGBITS        0000000000000000 f2984e 1061856 00      0   0  1";
+        assert_eq!(debug_section_bytes(line), Some(0x1061856));
+        assert_eq!(debug_section_bytes("  [11] .text PROGBITS 0 1 2 00"), None);
+    }
 
     #[test]
     fn every_module_is_there_and_reached() {

@@ -1,16 +1,20 @@
-//! How long it takes until frames and variables are readable, beside gdb on the same process at the same place.
+//! How long it takes until frames and variables are readable, and in how much memory: beside gdb and lldb on the same process at the
+//! same place, with an index of the debug information and without.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::path::Path;
+use std::time::Duration;
 
+use crate::big;
 use crate::daemon::{Daemon, Setup};
+use crate::debugger::{self, Look};
 use crate::error::BenchError;
 use crate::http::Answer;
 use crate::load;
 use crate::process;
-use crate::report::{Report, Section};
+use crate::report::{Goal, Report, Section};
 use crate::scratch::Scratch;
+use crate::values::{Share, Threads};
 
 /// The shop's story of a division by zero: method, path, body.
 const STORY: [(&str, &str, &str); 6] = [
@@ -21,63 +25,148 @@ const STORY: [(&str, &str, &str); 6] = [
     ("GET", "/cart", ""),
     ("POST", "/checkout", r#"{"coupon": "FREIGHT5"}"#),
 ];
-const MESSAGE: &str = "attempt to divide by zero";
+/// What breaks the large server, each time in another module.
+const BREAKS: [&str; 8] =
+    ["/break/3", "/break/7", "/break/11", "/break/14", "/break/19", "/break/22", "/break/27", "/break/30"];
+/// On the stack of every panic.
+const MARKER: &str = "rust_panic";
+const INDEX_LIMIT: Duration = Duration::from_secs(300);
+
+/// What is broken, and what was promised of it, in milliseconds.
+struct Subject {
+    title: &'static str,
+    message: &'static str,
+    cold_ms: f64,
+    warm_ms: f64,
+    /// Where something was promised of it.
+    all_stop_ms: Option<f64>,
+}
 
 /// What is told of a sample, and its unit.
-type Told = (&'static str, &'static str, fn(&Sample) -> f64);
+type Told = (&'static str, &'static str, fn(&Sample) -> f64, Option<Goal>);
 
-/// One hold, looked at by both.
+/// One hold, looked at by all.
 struct Sample {
     resumed_ms: f64,
     captured_ms: f64,
     stored_ms: f64,
-    gdb_ms: f64,
-    gdb_lines: f64,
+    shim_mb: f64,
+    gdb: Look,
+    lldb: Option<Look>,
+    share: Share,
+    gdb_share: Share,
 }
 
 pub(crate) fn measure(quick: bool, report: &mut Report) -> Result<(), BenchError> {
-    let holds = if quick { 1 } else { 5 };
+    let rounds = if quick { 1 } else { 6 };
     let scratch = Scratch::new()?;
-    let mut daemon = Daemon::start(&Setup { drain_ms: 500, ..Setup::shop(&scratch)? })?;
-    let section = report
-        .section("capture of the shop's division by zero, beside gdb on the same process at the same place");
-    let mut samples = Vec::new();
-    for _ in 0..holds {
-        process::check_interrupt()?;
-        samples.push(once(&daemon)?);
-        daemon.wait_ready()?;
-    }
-    tell(section, &samples);
+    let shop = Subject {
+        title: "the shop's division by zero",
+        message: "attempt to divide by zero",
+        cold_ms: 250.0,
+        warm_ms: 50.0,
+        all_stop_ms: None,
+    };
+    let setup = || Ok(Setup { drain_ms: 500, ..Setup::shop(&scratch)? });
+    both(&shop, setup, rounds, &scratch, report, |gate, _| live_through(gate))?;
+
+    let program = big::server()?;
+    let megabytes = big::debug_megabytes(&program)?;
+    let large = Subject {
+        title: "a panic on one of 64 threads, in a program with more than 100 MB of debug information",
+        message: "the shelf is empty",
+        cold_ms: 1000.0,
+        warm_ms: 150.0,
+        all_stop_ms: Some(10.0),
+    };
+    let command = vec![program.display().to_string()];
+    let setup = || Ok(Setup { drain_ms: 500, command: command.clone(), ..Setup::service(64)? });
+    both(&large, setup, rounds, &scratch, report, |gate, round| {
+        let path = BREAKS.get(round % BREAKS.len()).copied().unwrap_or("/break/1");
+        load::ask(gate, "GET", path, "").map_err(BenchError::io(path))
+    })?;
+    report.last().note(format!("debug information: {megabytes:.0} MB, not compressed"));
     Ok(())
 }
 
-fn once(daemon: &Daemon) -> Result<Sample, BenchError> {
-    let answer = live_through(daemon.gate())?;
-    let id = answer.incident.ok_or_else(|| {
-        BenchError::NotAsExpected(format!("the story was answered {} without an incident", answer.status))
+/// Rounds with and without an index take turns.
+fn both(
+    subject: &Subject,
+    setup: impl Fn() -> Result<Setup, BenchError>,
+    rounds: usize,
+    scratch: &Scratch,
+    report: &mut Report,
+    breaks: impl Fn(SocketAddr, usize) -> Result<Answer, BenchError>,
+) -> Result<(), BenchError> {
+    let titles = ["without an index", "with an index"].map(|side| format!("{}, {side}", subject.title));
+    let mut sides = [
+        (Daemon::start(&Setup { index: false, ..setup()? })?, Vec::new()),
+        (Daemon::start(&setup()?)?, Vec::new()),
+    ];
+    sides[1].0.wait_indexed(INDEX_LIMIT)?;
+    eprintln!("measuring: {}", subject.title);
+    for round in 0..rounds {
+        for (daemon, samples) in &mut sides {
+            process::check_interrupt()?;
+            let answer = breaks(daemon.gate(), round)?;
+            samples.push(once(daemon, &answer, subject.message, scratch.path())?);
+            daemon.wait_ready()?;
+        }
+    }
+    for (title, goal_ms, (_, samples)) in titles
+        .iter()
+        .zip([subject.cold_ms, subject.warm_ms])
+        .zip(&sides)
+        .map(|((title, goal), side)| (title, goal, side))
+    {
+        tell(report.section(title), samples, goal_ms, subject.all_stop_ms);
+    }
+    Ok(())
+}
+
+fn once(daemon: &Daemon, answer: &Answer, message: &str, scratch: &Path) -> Result<Sample, BenchError> {
+    let id = answer.incident.as_ref().ok_or_else(|| {
+        BenchError::NotAsExpected(format!(
+            "the failing request was answered {} without an incident",
+            answer.status
+        ))
     })?;
-    let incident = daemon.wait_held(&id)?;
-    if incident.message != MESSAGE {
+    let incident = daemon.wait_held(id)?;
+    if !incident.message.contains(message) {
         return Err(BenchError::NotAsExpected(format!("{id} is about {:?}", incident.message)));
     }
+    let capture = daemon.capture(id)?;
     let client = format!("{{\"client_pid\": {}}}", std::process::id());
-    let pid = daemon.act(&id, "hand-over", &client)?;
+    let pid = daemon.act(id, "hand-over", &client)?;
     let pid = pid.ok_or_else(|| BenchError::NotAsExpected("nothing was handed over".to_owned()))?;
-    let looked = look_with_gdb(pid);
-    daemon.act(&id, "reclaim", "{}")?;
-    daemon.act(&id, "release", "{}")?;
-    let (gdb_ms, gdb_lines) = looked?;
-    let known = |name: &str, milestone: Option<f64>| {
-        milestone.ok_or_else(|| BenchError::NotAsExpected(format!("{id} has no milestone {name}")))
+    let shim_mb = debugger::parent(pid).and_then(debugger::peak_mb);
+    let looked = look(pid, &capture, scratch);
+    daemon.act(id, "reclaim", "{}")?;
+    daemon.act(id, "release", "{}")?;
+    let (gdb, lldb) = looked?;
+    let known = |name: &str, known: Option<f64>| {
+        known.ok_or_else(|| BenchError::NotAsExpected(format!("{id} has no {name}")))
     };
     let timings = incident.timings_ms;
     Ok(Sample {
-        resumed_ms: known("resumed", timings.resumed)?,
-        captured_ms: known("captured", timings.captured)?,
-        stored_ms: known("stored", timings.stored)?,
-        gdb_ms,
-        gdb_lines,
+        resumed_ms: known("milestone resumed", timings.resumed)?,
+        captured_ms: known("milestone captured", timings.captured)?,
+        stored_ms: known("milestone stored", timings.stored)?,
+        shim_mb: known("shim", shim_mb)?,
+        share: capture.share(),
+        gdb_share: capture.share_of_gdb(&gdb.text, MARKER),
+        gdb,
+        lldb,
     })
+}
+
+fn look(pid: i32, capture: &Threads, scratch: &Path) -> Result<(Look, Option<Look>), BenchError> {
+    let gdb = debugger::gdb(pid, scratch)?;
+    if !gdb.text.contains(MARKER) {
+        return Err(BenchError::NotAsExpected("gdb did not see the panic".to_owned()));
+    }
+    let lldb = debugger::has_lldb().then(|| debugger::lldb(pid, capture.size(), scratch)).transpose()?;
+    Ok((gdb, lldb))
 }
 
 /// The way of a user into the bug; the last answer.
@@ -98,35 +187,43 @@ fn live_through(gate: SocketAddr) -> Result<Answer, BenchError> {
     last.ok_or_else(|| BenchError::NotAsExpected("an empty story".to_owned()))
 }
 
-/// All threads with all variables: milliseconds, and lines that it wrote.
-fn look_with_gdb(pid: i32) -> Result<(f64, f64), BenchError> {
-    let begun = Instant::now();
-    let mut command = Command::new("gdb");
-    command.args(["-nx", "-batch", "-p", &pid.to_string(), "-ex", "thread apply all bt full"]);
-    let output = command.stdin(Stdio::null()).output().map_err(BenchError::io("gdb (apt install gdb)"))?;
-    let elapsed = begun.elapsed().as_secs_f64() * 1000.0;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !text.contains("rust_panic") {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let what = format!("gdb did not see the panic: {}", errors.lines().last().unwrap_or_default());
-        return Err(BenchError::NotAsExpected(what));
-    }
-    Ok((elapsed, text.lines().count() as f64))
-}
-
-fn tell(section: &mut Section, samples: &[Sample]) {
-    let rows: [Told; 6] = [
-        ("trap → memory copied, the other threads run on", "ms", |s| s.resumed_ms),
-        ("trap → captured: frames and variables readable", "ms", |s| s.captured_ms),
-        ("trap → durable", "ms", |s| s.stored_ms),
-        ("gdb, from its start to all threads with all variables", "ms", |s| s.gdb_ms),
-        ("gdb ÷ captured", "", |s| s.gdb_ms / s.captured_ms),
-        ("lines written by gdb", "", |s| s.gdb_lines),
+fn tell(section: &mut Section, samples: &[Sample], captured_ms: f64, all_stop_ms: Option<f64>) {
+    let rows: [Told; 11] = [
+        (
+            "trap → memory copied, the other threads run on",
+            "ms",
+            |s| s.resumed_ms,
+            all_stop_ms.map(Goal::MedianAtMost),
+        ),
+        (
+            "trap → captured: frames and variables readable",
+            "ms",
+            |s| s.captured_ms,
+            Some(Goal::MedianAtMost(captured_ms)),
+        ),
+        ("trap → durable", "ms", |s| s.stored_ms, None),
+        ("gdb, from its start to all threads with all variables", "ms", |s| s.gdb.ms, None),
+        ("gdb ÷ captured", "", |s| s.gdb.ms / s.captured_ms, Some(Goal::MedianAtLeast(5.0))),
+        ("largest resident set of the shim", "MB", |s| s.shim_mb, None),
+        ("largest resident set of gdb", "MB", |s| s.gdb.peak_mb, None),
+        ("gdb ÷ shim, memory", "", |s| s.gdb.peak_mb / s.shim_mb, Some(Goal::MedianAtLeast(4.0))),
+        ("variables of own frames with a value", "%", |s| s.share.percent(), None),
+        ("the same in gdb", "%", |s| s.gdb_share.percent(), None),
+        (
+            "values in own frames ÷ gdb's",
+            "",
+            |s| s.share.known as f64 / s.gdb_share.known as f64,
+            Some(Goal::MedianAtLeast(1.0)),
+        ),
     ];
-    for (name, unit, of) in rows {
-        section.row(name, unit, samples.iter().map(of), None);
+    for (name, unit, of, goal) in rows {
+        section.row(name, unit, samples.iter().map(of), goal);
     }
+    let lldb = || samples.iter().filter_map(|s| Some((s.lldb.as_ref()?, s)));
+    section.row("lldb, all threads with all variables", "ms", lldb().map(|(lldb, _)| lldb.ms), None);
+    section.row("lldb ÷ captured", "", lldb().map(|(lldb, s)| lldb.ms / s.captured_ms), None);
+    section.row("largest resident set of lldb", "MB", lldb().map(|(lldb, _)| lldb.peak_mb), None);
     section.note(
-        "gdb looks at the process that is held, which is handed over to it for that: stopped, not frozen",
+        "gdb, then lldb look at the process that is held, which is handed over to them for that: stopped, not frozen",
     );
 }

@@ -17,6 +17,7 @@ use crate::error::BenchError;
 use crate::http::{self, Connection};
 use crate::process;
 use crate::scratch::Scratch;
+use crate::values::Threads;
 use crate::{binary, report};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) spares: u32,
     pub(crate) held_max: u32,
     pub(crate) drain_ms: u64,
+    /// Whether indexes of debug information are kept.
+    pub(crate) index: bool,
 }
 
 impl Setup {
@@ -48,6 +51,7 @@ impl Setup {
             spares: 1,
             held_max: 2,
             drain_ms: 2000,
+            index: true,
         })
     }
 
@@ -69,10 +73,11 @@ impl Setup {
             environment += &format!("{name} = {}\n", quoted(value)?);
         }
         let Self { ready_path, instances, spares, held_max, drain_ms, .. } = self;
+        let store = if self.index { "" } else { "\n[store]\nindex_bytes = \"0B\"\n" };
         Ok(format!(
             "[service]\nname = \"bench\"\ncommand = [{command}]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
              instances = {instances}\nspares = {spares}\nstop_ms = 2000\n\n[service.env]\n{environment}\n\
-             [service.ready]\npath = \"{ready_path}\"\n\n[hold]\nheld_max = {held_max}\ndrain_ms = {drain_ms}\n"
+             [service.ready]\npath = \"{ready_path}\"\n\n[hold]\nheld_max = {held_max}\ndrain_ms = {drain_ms}\n{store}"
         ))
     }
 }
@@ -249,6 +254,26 @@ impl Daemon {
             }
             Ok(Some(incident)
                 .filter(|incident| incident.state == "held" && incident.timings_ms.stored.is_some()))
+        })
+    }
+
+    /// Its threads, frames and variables.
+    pub(crate) fn capture(&self, id: &str) -> Result<Threads, BenchError> {
+        self.get(&format!("/api/v1/incidents/{id}"))
+    }
+
+    /// Waits until the shims have written the indexes of what they run: each holds the lock while it writes one.
+    pub(crate) fn wait_indexed(&self, limit: Duration) -> Result<(), BenchError> {
+        const QUIET_LOOKS: u32 = 5;
+        let directory = self.data.join("index");
+        let mut quiet = 0;
+        process::wait_for("indexes of the debug information", limit, Duration::from_millis(200), || {
+            let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+            let written = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "index"));
+            let lock = std::fs::File::open(directory.join("lock"));
+            let is_free = lock.is_ok_and(|lock| lock.try_lock().is_ok());
+            quiet = if written.count() > 0 && is_free { quiet + 1 } else { 0 };
+            Ok((quiet >= QUIET_LOOKS).then_some(()))
         })
     }
 

@@ -8,9 +8,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bare;
+mod big;
 mod binary;
 mod capture;
 mod daemon;
+mod debugger;
 mod error;
 mod holds;
 mod http;
@@ -24,6 +26,7 @@ mod service;
 mod statistics;
 mod storm;
 mod throughput;
+mod values;
 
 use std::path::PathBuf;
 
@@ -43,7 +46,7 @@ struct Arguments {
 enum Command {
     /// What holding costs: while nothing is wrong, at an error, and in a storm of errors.
     Hold(HoldArguments),
-    /// How long a readable capture takes, beside gdb.
+    /// How long a readable capture takes and how much memory, beside gdb and lldb.
     Capture(Common),
     /// The small server that breaks on demand.
     #[command(hide = true)]

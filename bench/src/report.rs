@@ -45,6 +45,8 @@ struct Row {
 pub(crate) enum Goal {
     /// The median is at least this.
     MedianAtLeast(f64),
+    /// The median is at most this.
+    MedianAtMost(f64),
     /// The 99th percentile is at most this.
     P99AtMost(f64),
     /// No measurement is above this.
@@ -55,6 +57,7 @@ impl Goal {
     fn met_by(self, spread: &Spread) -> bool {
         match self {
             Self::MedianAtLeast(goal) => spread.median >= goal,
+            Self::MedianAtMost(goal) => spread.median <= goal,
             Self::P99AtMost(goal) => spread.p99 <= goal,
             Self::AllAtMost(goal) => spread.max <= goal,
         }
@@ -63,6 +66,7 @@ impl Goal {
     fn text(self) -> String {
         match self {
             Self::MedianAtLeast(goal) => format!("median ≥ {goal}"),
+            Self::MedianAtMost(goal) => format!("median ≤ {goal}"),
             Self::P99AtMost(goal) => format!("p99 ≤ {goal}"),
             Self::AllAtMost(goal) => format!("all ≤ {goal}"),
         }
