@@ -2,6 +2,9 @@
 //!
 //! Read where the lock says so (glibc's mutexes), else guessed from the other threads' stacks and labelled as a guess.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use freezeframe_model::BlockedOn;
 
 use crate::capture::StoppedThread;
@@ -16,17 +19,33 @@ const NEAR_BYTES: u64 = 64;
 /// Offset of `__owner` in glibc's `pthread_mutex_t` (x86-64: `__lock`, `__count`, `__owner`).
 const OWNER_OFFSET: u64 = 8;
 
-/// What `thread` waits for, where it waits for a futex.
+/// Which threads know the locks that are waited for. All stacks are looked through once, however many threads wait.
+pub(crate) struct Locks {
+    known: HashMap<u64, Known>,
+}
+
+/// Threads in whose registers or stacks a word was found.
+#[derive(Default)]
+struct Known {
+    /// The address itself.
+    exact: Vec<i32>,
+    /// A little before it.
+    near: Vec<i32>,
+}
+
+/// What `thread` waits for, where it waits for a futex. `locks` is filled when it is first needed.
 pub(crate) fn blocked_on(
     thread: &StoppedThread,
     threads: &[StoppedThread],
     memory: &dyn Memory,
+    locks: &OnceCell<Locks>,
 ) -> Option<BlockedOn> {
     let address = thread.futex?;
     let mut found = BlockedOn { kind: "futex".to_owned(), address, owner: None, guessed: false };
     found.owner = read_owner(address, thread, threads, memory);
     if found.owner.is_none() {
-        found.owner = guess_owner(address, thread, threads, memory);
+        let locks = locks.get_or_init(|| Locks::search(threads, memory));
+        found.owner = locks.guess_owner(address, thread, threads);
         found.guessed = found.owner.is_some();
     }
     Some(found)
@@ -48,26 +67,52 @@ fn read_owner(
     threads.iter().any(|other| other.id == owner && owner != thread.id).then_some(owner)
 }
 
-fn guess_owner(
-    address: u64,
-    thread: &StoppedThread,
-    threads: &[StoppedThread],
-    memory: &dyn Memory,
-) -> Option<i32> {
-    let others = threads.iter().filter(|other| other.id != thread.id && other.futex != Some(address));
-    let words: Vec<(i32, Vec<u64>)> =
-        others.map(|other| (other.id, reachable_words(other, memory))).collect();
-    let only = |accept: &dyn Fn(u64) -> bool| {
-        let mut holders = words.iter().filter(|(_, words)| words.iter().any(|word| accept(*word)));
-        let holder = holders.next()?;
-        holders.next().is_none().then_some(holder.0)
-    };
-    let exact = words.iter().any(|(_, words)| words.contains(&address));
-    if exact {
-        // Two threads that know the lock are no answer, and a looser look would not be one either.
-        return only(&|word| word == address);
+impl Locks {
+    fn search(threads: &[StoppedThread], memory: &dyn Memory) -> Self {
+        let mut waited: Vec<u64> = threads.iter().filter_map(|thread| thread.futex).collect();
+        waited.sort_unstable();
+        waited.dedup();
+        let mut known: HashMap<u64, Known> = HashMap::new();
+        for thread in threads {
+            for word in reachable_words(thread, memory) {
+                let at_or_behind = waited.get(waited.partition_point(|address| *address < word)..);
+                for address in at_or_behind.unwrap_or_default() {
+                    if word < address.saturating_sub(NEAR_BYTES) {
+                        break;
+                    }
+                    let known = known.entry(*address).or_default();
+                    match word == *address {
+                        true => note(&mut known.exact, thread.id),
+                        false if word.is_multiple_of(4) => note(&mut known.near, thread.id),
+                        false => {}
+                    }
+                }
+            }
+        }
+        Self { known }
     }
-    only(&|word| word < address && word >= address.saturating_sub(NEAR_BYTES) && word.is_multiple_of(4))
+
+    fn guess_owner(&self, address: u64, thread: &StoppedThread, threads: &[StoppedThread]) -> Option<i32> {
+        let known = self.known.get(&address)?;
+        // Who waits for it does not have it.
+        let waits = |id: &i32| threads.iter().any(|other| other.id == *id && other.futex == Some(address));
+        let others =
+            |ids: &[i32]| ids.iter().copied().filter(|id| *id != thread.id && !waits(id)).collect::<Vec<_>>();
+        // Two threads that know the lock are no answer, and a looser look would not be one either.
+        let exact = others(&known.exact);
+        let holders = if exact.is_empty() { others(&known.near) } else { exact };
+        match holders.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+}
+
+/// The threads are looked through one after the other.
+fn note(ids: &mut Vec<i32>, id: i32) {
+    if ids.last() != Some(&id) {
+        ids.push(id);
+    }
 }
 
 /// The words on a thread's stack and in its registers.
@@ -110,7 +155,7 @@ mod tests {
             memory.add(address, stack.iter().flat_map(|word| word.to_le_bytes()).collect());
             threads.push(thread(2 + at as i32, address, None));
         }
-        let found = blocked_on(&threads[0], &threads, &memory).expect("it waits");
+        let found = blocked_on(&threads[0], &threads, &memory, &OnceCell::new()).expect("it waits");
         found.owner.map(|owner| (owner, found.guessed))
     }
 
@@ -123,6 +168,22 @@ mod tests {
     fn the_owner_is_guessed_from_the_one_stack_that_knows_the_lock() {
         assert_eq!(owner([2, 0, 0, 0], &[&[0, 0], &[LOCK, 0]]), Some((3, true)));
         assert_eq!(owner([2, 0, 0, 0], &[&[0, 0], &[0, LOCK - 8]]), Some((3, true)));
+    }
+
+    #[test]
+    fn each_lock_has_an_owner_of_its_own() {
+        let mut memory = Snapshot::default();
+        let mut threads = Vec::new();
+        for number in 0..4i32 {
+            let address = 0x10_0000 + number as u64 * 0x1_0000 + 0xff0;
+            // Each waits for its own lock, and the next one holds it.
+            let (own, held) = (LOCK + number as u64 * 0x100, LOCK + (number as u64 + 3) % 4 * 0x100);
+            memory.add(address, [own, held].iter().flat_map(|word| word.to_le_bytes()).collect());
+            threads.push(thread(number, address, Some(own)));
+        }
+        let locks = OnceCell::new();
+        let owners = threads.iter().map(|thread| blocked_on(thread, &threads, &memory, &locks)?.owner);
+        assert_eq!(owners.collect::<Vec<_>>(), [Some(1), Some(2), Some(3), Some(0)]);
     }
 
     #[test]

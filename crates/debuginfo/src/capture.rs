@@ -1,5 +1,6 @@
 //! A whole capture: every thread's frames, the failing thread's variables, the site, and a list of what is missing.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use freezeframe_model::{Capture, Frame, FrameKind, Site, Thread, ThreadState, Va
 use freezeframe_redact::Redactor;
 
 use crate::arch::Registers;
-use crate::blocked::blocked_on;
+use crate::blocked::{Locks, blocked_on};
 use crate::decoded::Budget;
 use crate::frames::{Located, Session};
 use crate::memory::Memory;
@@ -102,6 +103,7 @@ pub fn capture(
         deadline,
         out: Capture::default(),
         seen: Vec::new(),
+        locks: OnceCell::new(),
     };
     let mut ordered: Vec<&StoppedThread> = threads.iter().collect();
     ordered.sort_by_key(|thread| (!thread.failing, thread.id));
@@ -134,6 +136,7 @@ struct Work<'w, 'a> {
     out: Capture,
     /// By module of the capture: its index in the session.
     seen: Vec<usize>,
+    locks: OnceCell<Locks>,
 }
 
 /// A frame of the capture with what is needed to go on with it.
@@ -174,7 +177,7 @@ impl Work<'_, '_> {
             failing: thread.failing,
             state: thread.state,
             syscall: thread.syscall.clone(),
-            blocked_on: blocked_on(thread, threads, self.memory),
+            blocked_on: blocked_on(thread, threads, self.memory, &self.locks),
             frames: shown.into_iter().map(|shown| shown.frame).collect(),
             truncated,
         });
