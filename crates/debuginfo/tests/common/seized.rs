@@ -94,11 +94,7 @@ impl Seized {
     }
 
     pub fn capture(&self) -> Capture {
-        self.capture_with(self, &Options::default())
-    }
-
-    /// Captures with other memory in place of the program's own.
-    pub fn capture_with(&self, memory: &dyn Memory, options: &Options) -> Capture {
-        freezeframe_debuginfo::capture(memory, &self.modules(), &self.threads, options, &Redactor::default())
+        let options = Options::default();
+        freezeframe_debuginfo::capture(self, &self.modules(), &self.threads, &options, &Redactor::default())
     }
 }
