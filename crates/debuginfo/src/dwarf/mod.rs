@@ -201,7 +201,7 @@ impl<'a> View<'a> {
 
     /// How many units there are; they are numbered from 0.
     pub(crate) fn units(&self) -> usize {
-        self.index().units.len()
+        self.index().len()
     }
 
     /// A unit by number.
