@@ -190,7 +190,10 @@ impl<'a> View<'a> {
     fn index(&self) -> &'a Units {
         match self.stored() {
             Some(stored) => stored.units(),
-            None => self.file.units.get_or_init(|| Units::read(&self.dwarf, &mut Patience::new())),
+            None => self.file.units.get_or_init(|| {
+                let quickly = Units::read_quickly(&self.dwarf, &mut Patience::new());
+                quickly.unwrap_or_else(|| Units::read(&self.dwarf, &mut Patience::new()))
+            }),
         }
     }
 

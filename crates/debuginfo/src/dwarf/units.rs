@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of what is inside a unit.
 
+use std::collections::HashMap;
+
 use gimli::UnitOffset;
 
 use super::{Die, Patience};
@@ -12,6 +14,9 @@ use crate::index::bytes::{Put, Take};
 const UNITS_MAX: usize = 1_000_000;
 /// Ranges of all units of a file together.
 const RANGES_MAX: usize = 16_000_000;
+
+/// Units that are compared with what `.debug_aranges` says of them.
+const SAMPLE: usize = 16;
 
 /// Where the units are and which addresses they cover.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,30 +33,62 @@ impl Units {
         let mut index = Self::default();
         let mut headers = dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            let Some(offset) = header.debug_info_offset() else { continue };
-            let number = index.units.len();
-            let end = offset.0.saturating_add(header.length_including_self());
-            index.units.push((offset.0, end));
-            if let Ok(unit) = dwarf.unit(header)
-                && let Ok(mut ranges) = dwarf.unit_ranges(&unit)
-            {
-                while let Ok(Some(range)) = ranges.next() {
-                    // Functions that the linker dropped keep a range that begins at zero.
-                    if range.begin < range.end && range.begin != 0 {
-                        index.ranges.push((range.begin, range.end, number));
-                    }
-                    if index.ranges.len() >= RANGES_MAX {
-                        break;
-                    }
-                }
+            let number = index.add(&header);
+            if let Some(number) = number {
+                index.ranges.extend(of_root(dwarf, header).map(|(begin, end)| (begin, end, number)));
             }
-            let is_full = index.units.len() >= UNITS_MAX || index.ranges.len() >= RANGES_MAX;
-            if is_full || patience.is_over() {
+            if index.is_full() || patience.is_over() {
                 break;
             }
         }
         index.ranges.sort_unstable();
         index
+    }
+
+    /// The same from `.debug_aranges` (DWARF 5, section 6.1.2), which takes a fraction of the time, as there is no need to look into
+    /// the units that it lists. Not every producer writes it, and not every one writes it well: `None` where a sample of the units
+    /// says otherwise.
+    pub(super) fn read_quickly(dwarf: &gimli::Dwarf<Reader<'_>>, patience: &mut Patience) -> Option<Self> {
+        let listed = listed(dwarf, patience);
+        if listed.is_empty() {
+            return None;
+        }
+        let mut index = Self::default();
+        let mut headers = dwarf.units();
+        let every = (listed.len() / SAMPLE).max(1);
+        while let Ok(Some(header)) = headers.next() {
+            let offset = header.debug_info_offset();
+            let Some(number) = index.add(&header) else { continue };
+            let ranges = offset.and_then(|offset| listed.get(&offset.0));
+            if ranges.is_none() || number.is_multiple_of(every) {
+                let own: Vec<(u64, u64)> = of_root(dwarf, header).collect();
+                let covers = |(begin, end): &(u64, u64), ranges: &Vec<(u64, u64)>| {
+                    ranges.iter().any(|(from, to)| from <= begin && end <= to)
+                };
+                if ranges.is_some_and(|ranges| !own.iter().all(|range| covers(range, ranges))) {
+                    return None;
+                }
+                index.ranges.extend(own.into_iter().map(|(begin, end)| (begin, end, number)));
+            } else if let Some(ranges) = ranges {
+                index.ranges.extend(ranges.iter().map(|(begin, end)| (*begin, *end, number)));
+            }
+            if index.is_full() || patience.is_over() {
+                break;
+            }
+        }
+        index.ranges.sort_unstable();
+        Some(index)
+    }
+
+    /// The next unit's number.
+    fn add(&mut self, header: &gimli::UnitHeader<Reader<'_>>) -> Option<usize> {
+        let offset = header.debug_info_offset()?;
+        self.units.push((offset.0, offset.0.saturating_add(header.length_including_self())));
+        self.units.len().checked_sub(1)
+    }
+
+    fn is_full(&self) -> bool {
+        self.units.len() >= UNITS_MAX || self.ranges.len() >= RANGES_MAX
     }
 
     /// How many there are.
@@ -113,6 +150,51 @@ impl Units {
         })?;
         Some(Self { units, ranges: take_ranges(take)? })
     }
+}
+
+/// The ranges that a unit's root entry names.
+fn of_root<'a>(
+    dwarf: &gimli::Dwarf<Reader<'a>>,
+    header: gimli::UnitHeader<Reader<'a>>,
+) -> impl Iterator<Item = (u64, u64)> {
+    let mut found = Vec::new();
+    if let Ok(unit) = dwarf.unit(header)
+        && let Ok(mut ranges) = dwarf.unit_ranges(&unit)
+    {
+        while let Ok(Some(range)) = ranges.next() {
+            if found.len() >= RANGES_MAX {
+                break;
+            }
+            found.push((range.begin, range.end));
+        }
+    }
+    found.into_iter().filter(is_code)
+}
+
+/// By offset of the unit, what `.debug_aranges` says of it.
+fn listed(dwarf: &gimli::Dwarf<Reader<'_>>, patience: &mut Patience) -> HashMap<usize, Vec<(u64, u64)>> {
+    let mut listed: HashMap<usize, Vec<(u64, u64)>> = HashMap::new();
+    let mut total = 0usize;
+    let mut sets = dwarf.debug_aranges.headers();
+    while let Ok(Some(set)) = sets.next() {
+        let mut entries = set.entries();
+        while let Ok(Some(entry)) = entries.next() {
+            let range = entry.range();
+            let range = Some((range.begin, range.end)).filter(is_code);
+            listed.entry(set.debug_info_offset().0).or_default().extend(range);
+            total = total.saturating_add(1);
+            if total >= RANGES_MAX || patience.is_over() {
+                return listed;
+            }
+        }
+    }
+    listed.retain(|_, ranges| !ranges.is_empty());
+    listed
+}
+
+/// Functions that the linker dropped keep a range that begins at zero.
+fn is_code((begin, end): &(u64, u64)) -> bool {
+    begin < end && *begin != 0
 }
 
 /// Ranges that ascend by their begin, each with a number.
