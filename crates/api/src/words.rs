@@ -1,5 +1,9 @@
 //! How times, durations and threads are put into words: the same in JSON, on the page and in the terminal.
 
+mod tasks;
+
+pub use tasks::{TaskGroup, task_activity, task_counts, task_groups, task_ids, task_site, task_state};
+
 use freezeframe_model::{
     Capture, Exchange, Frame, FrameKind, Incident, IncidentState, Loss, NetworkCut, Outcome, RequestMatch,
     Thread, ThreadState, Timestamp,

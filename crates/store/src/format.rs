@@ -128,12 +128,14 @@ fn decode<B: for<'de> Deserialize<'de>>(bytes: &[u8], name: &str, what: &str) ->
 
 /// A copy with too deeply nested variables cut off, where there are any.
 fn without_depths(capture: &Capture) -> Option<Capture> {
-    let frames = || capture.threads.iter().flat_map(|thread| &thread.frames);
+    let of_tasks = || capture.tasks.iter().flat_map(|task| &task.frames);
+    let frames = || capture.threads.iter().flat_map(|thread| &thread.frames).chain(of_tasks());
     if !frames().flat_map(|frame| &frame.variables).any(|variable| is_deeper(variable, MAX_DEPTH)) {
         return None;
     }
     let mut copy = capture.clone();
-    for frame in copy.threads.iter_mut().flat_map(|thread| &mut thread.frames) {
+    let of_tasks = copy.tasks.iter_mut().flat_map(|task| &mut task.frames);
+    for frame in copy.threads.iter_mut().flat_map(|thread| &mut thread.frames).chain(of_tasks) {
         frame.variables.iter_mut().for_each(|variable| cut(variable, MAX_DEPTH));
     }
     copy.lose("values of deeply nested variables", format!("more than {MAX_DEPTH} levels cannot be stored"));

@@ -27,7 +27,7 @@ impl Degree {
         match self {
             Self::Whole => &[],
             Self::NoVariables => &["variables of all frames"],
-            Self::FailingThread => &["variables of all frames", "stacks of the other threads"],
+            Self::FailingThread => &["variables of all frames", "stacks of the other threads and of tasks"],
             Self::Nothing => &["capture (threads, frames, variables)"],
         }
     }
@@ -40,8 +40,10 @@ impl Degree {
         };
         if self == Self::FailingThread {
             smaller.threads.retain(|thread| thread.failing);
+            smaller.tasks = Vec::new();
         }
-        let frames = smaller.threads.iter_mut().flat_map(|thread| &mut thread.frames);
+        let of_threads = smaller.threads.iter_mut().flat_map(|thread| &mut thread.frames);
+        let frames = of_threads.chain(smaller.tasks.iter_mut().flat_map(|task| &mut task.frames));
         frames.for_each(|frame| frame.variables = Vec::new());
         Some(Cow::Owned(smaller))
     }

@@ -5,7 +5,7 @@ use freezeframe_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ExchangeShape, LogShape, RequestShape, ThreadShape};
+use super::{ExchangeShape, LogShape, RequestShape, TaskShape, ThreadShape};
 use crate::words::{losses, rfc3339};
 
 /// Everything known of one incident: `freezeframe-incident/1`.
@@ -48,6 +48,8 @@ pub struct IncidentView {
     pub hold: HoldShape,
     /// The failing thread first.
     pub threads: Vec<ThreadShape>,
+    /// Asynchronous tasks: those that are running first, then by id.
+    pub tasks: Vec<TaskShape>,
     /// Source around the site.
     pub source: Vec<SourceLineShape>,
     /// The request that failed.
@@ -187,6 +189,7 @@ pub struct IncidentSummary {
 impl From<(&Incident, Option<&Capture>)> for IncidentView {
     fn from((incident, capture): (&Incident, Option<&Capture>)) -> Self {
         let threads = capture.map(|capture| capture.threads.as_slice()).unwrap_or_default();
+        let tasks = capture.map(|capture| capture.tasks.as_slice()).unwrap_or_default();
         let source = capture.map(|capture| capture.source.as_slice()).unwrap_or_default();
         Self {
             schema: "freezeframe-incident/1".to_owned(),
@@ -207,6 +210,7 @@ impl From<(&Incident, Option<&Capture>)> for IncidentView {
             timings_ms: (&incident.timings).into(),
             hold: hold_of(incident),
             threads: threads.iter().map(ThreadShape::from).collect(),
+            tasks: tasks.iter().map(TaskShape::from).collect(),
             source: source.iter().map(SourceLineShape::from).collect(),
             request: (&incident.request).into(),
             journey: incident.request.journey.iter().map(ExchangeShape::from).collect(),

@@ -5,6 +5,7 @@
 mod incident;
 mod instance;
 mod request;
+mod task;
 mod thread;
 
 pub use incident::{
@@ -12,6 +13,7 @@ pub use incident::{
 };
 pub use instance::{InstanceList, InstanceShape};
 pub use request::{ExchangeShape, LogShape, RequestShape};
+pub use task::TaskShape;
 pub use thread::{BlockedOnShape, FrameShape, ThreadShape, VariableShape};
 
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use freezeframe_model::{Capture, Incident, IncidentState, Timestamp};
 
 use super::html::Html;
 use super::list::headline;
-use super::{Viewer, evidence, frame, stack, variables};
+use super::{Viewer, evidence, frame, stack, tasks, variables};
 use crate::words;
 
 /// Longest message, in characters.
@@ -37,6 +37,7 @@ pub(crate) fn incident(
                 stack::failing_stack(h, thread, words::site_frame(capture).map(|(number, _)| number));
             }
             stack::other_threads(h, capture);
+            tasks::tasks(h, &capture.tasks);
         }
         evidence::request(h, &incident.request);
         evidence::logs(h, &incident.logs);

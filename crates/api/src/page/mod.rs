@@ -8,6 +8,7 @@ mod incident;
 mod list;
 mod login;
 mod stack;
+mod tasks;
 mod variables;
 
 use html::Html;

@@ -11,7 +11,7 @@ const MAX_FRAMES: usize = 256;
 /// Threads on the page.
 const MAX_THREADS: usize = 256;
 /// Longest function name, in characters.
-const MAX_NAME: usize = 300;
+pub(super) const MAX_NAME: usize = 300;
 
 /// The failing thread's stack.
 pub(super) fn failing_stack(h: &mut Html, thread: &Thread, site: Option<usize>) {
@@ -52,7 +52,15 @@ pub(super) fn other_threads(h: &mut Html, capture: &Capture) {
 }
 
 fn stack(h: &mut Html, thread: &Thread, site: Option<usize>) {
-    let shown = thread.frames.get(..MAX_FRAMES).unwrap_or(&thread.frames);
+    frames(h, &thread.frames, site);
+    if let Some(why) = &thread.truncated {
+        h.raw("<p class=\"hint\">The stack ends here: ").text_up_to(why, MAX_NAME).raw("</p>");
+    }
+}
+
+/// Frames with those of libraries folded away.
+pub(super) fn frames(h: &mut Html, frames: &[Frame], site: Option<usize>) {
+    let shown = frames.get(..MAX_FRAMES).unwrap_or(frames);
     h.raw("<ul class=\"stack\">");
     for part in words::stack_parts(shown) {
         match part {
@@ -70,10 +78,7 @@ fn stack(h: &mut Html, thread: &Thread, site: Option<usize>) {
         }
     }
     h.raw("</ul>");
-    left_out(h, thread.frames.len(), MAX_FRAMES, "frame");
-    if let Some(why) = &thread.truncated {
-        h.raw("<p class=\"hint\">The stack ends here: ").text_up_to(why, MAX_NAME).raw("</p>");
-    }
+    left_out(h, frames.len(), MAX_FRAMES, "frame");
 }
 
 /// The variables of the site's frame stand beside the source already.
@@ -106,7 +111,7 @@ fn title(h: &mut Html, number: usize, frame: &Frame) {
     }
 }
 
-fn left_out(h: &mut Html, all: usize, max: usize, what: &'static str) {
+pub(super) fn left_out(h: &mut Html, all: usize, max: usize, what: &'static str) {
     if let Some(more) = all.checked_sub(max).filter(|more| *more > 0) {
         h.raw("<p class=\"hint\">").text(words::counted(more, what));
         h.raw(" more in the JSON of this incident.</p>");

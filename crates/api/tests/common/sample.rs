@@ -5,8 +5,8 @@
 use freezeframe_model::{
     BlockedOn, BuildId, Capture, Exchange, FailingRequest, Fingerprint, Frame, FrameKind, HoldFacts,
     HoldStrength, InFlight, Incident, IncidentId, IncidentKind, IncidentState, InstanceId, LogLine, Loss,
-    Module, NetworkCut, Outcome, RequestMatch, Site, SourceLine, Stream, Thread, ThreadState, Timestamp,
-    Timings, Value, Variable, VariableRole,
+    Module, NetworkCut, Outcome, RequestMatch, Site, SourceLine, Stream, Task, TaskState, Thread,
+    ThreadState, Timestamp, Timings, Value, Variable, VariableRole,
 };
 
 /// 2026-11-21T03:11:58.042567Z
@@ -132,6 +132,33 @@ fn capture(site: Site, t: impl Fn(&str) -> String) -> Capture {
         module_offset: 0x1234,
         variables,
     };
+    let library = |function: &str| frame(function, "", 0, FrameKind::Library, vec![]);
+    let waits = |id, customer: &str| Task {
+        id: Some(id),
+        name: t("shop::mail::send"),
+        state: TaskState::Idle,
+        spawned_at: Some(Site { function: String::new(), file: t("src/checkout.rs"), line: 80 }),
+        waits_for: Some(t("tokio::time::sleep::Sleep")),
+        thread: None,
+        frames: vec![
+            library("tokio::time::sleep::Sleep"),
+            frame(
+                "shop::mail::send",
+                "src/mail.rs",
+                22,
+                FrameKind::User,
+                vec![variable("customer", "&str", text(customer), vec![])],
+            ),
+        ],
+    };
+    let polled = Task {
+        id: Some(9),
+        name: t("shop::checkout"),
+        state: TaskState::Running,
+        thread: Some(4123),
+        frames: vec![frame("shop::pricing::total", "src/pricing.rs", 118, FrameKind::User, vec![])],
+        ..Task::default()
+    };
     let failing = Thread {
         id: 4123,
         name: t("tokio-3"),
@@ -213,6 +240,7 @@ fn capture(site: Site, t: impl Fn(&str) -> String) -> Capture {
     ];
     Capture {
         threads: vec![failing, waiting, idle],
+        tasks: vec![polled, waits(5, "\"Ada\""), waits(6, "\"Grace\"")],
         modules: vec![Module { path: t("/srv/shop"), ..Module::default() }],
         site,
         source: source.map(|(number, text)| SourceLine { number, text: t(text) }).to_vec(),

@@ -37,6 +37,8 @@ const WITH_VARIABLES_MAX: usize = 256;
 const MAIN: usize = 0;
 /// Part of a capture's time that its tasks may take.
 const SHARE_OF_TIME: u32 = 4;
+/// Part of a capture's variables that may come on top for its tasks.
+const SHARE_OF_VARIABLES: usize = 2;
 /// Kinds of tasks whose functions point to the units that are searched first.
 const UNITS_FIRST_MAX: usize = 64;
 
@@ -98,8 +100,8 @@ impl<'a> Reader<'_, '_, 'a> {
         let bias =
             modules.bias(MAIN, self.scene.memory).ok_or("the program's place in memory is not known")?;
         let memory = Paged::new(self.scene.memory);
-        let mut budget =
-            Budget { variables: self.scene.options.variables_max, below_root: 0, deadline: self.deadline };
+        let variables = self.scene.options.variables_max / SHARE_OF_VARIABLES;
+        let mut budget = Budget { variables, below_root: 0, deadline: self.deadline };
         let type_of_vtable = |table: u64| concrete_type(&view, &memory, table, bias);
         let function_at = |address| self.scene.session.name_at(address, self.scene.memory);
         let options = self.scene.options;

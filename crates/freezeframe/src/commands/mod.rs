@@ -137,7 +137,7 @@ fn style() -> Style {
     let color =
         std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(110);
-    Style { color, width }
+    Style { color, width, tasks: false }
 }
 
 /// Our own messages, on standard error; `FREEZEFRAME_LOG` filters them (`debug`, `freezeframe=trace` …).

@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     data: DataDirectory,
     /// For example INC-42.
     id: IncidentId,
+    /// With the stacks of asynchronous tasks.
+    #[arg(long)]
+    tasks: bool,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -57,7 +60,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
     let capture = store.capture(arguments.id)?;
     match arguments.json {
         true => super::print_json(&IncidentView::from((&incident, capture.as_ref()))),
-        false => super::print(&render::incident(&incident, capture.as_ref(), super::style())),
+        false => {
+            let style = render::Style { tasks: arguments.tasks, ..super::style() };
+            super::print(&render::incident(&incident, capture.as_ref(), style))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod evidence;
 mod list;
 mod page;
 mod stack;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,8 @@ pub(crate) struct Style {
     pub(crate) color: bool,
     /// Columns of the terminal; below 40 is taken for 40.
     pub(crate) width: usize,
+    /// Whether asynchronous tasks are shown with their stacks.
+    pub(crate) tasks: bool,
 }
 
 /// The page of an incident, as of now.
@@ -44,6 +47,7 @@ fn incident_at(incident: &Incident, capture: Option<&Capture>, style: Style, now
     if let Some(capture) = capture {
         stack::failing(&mut page, capture);
         stack::others(&mut page, capture);
+        tasks::tasks(&mut page, &capture.tasks, style.tasks);
     }
     evidence::request(&mut page, &incident.request);
     evidence::logs(&mut page, &incident.logs);

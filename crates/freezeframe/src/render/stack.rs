@@ -13,7 +13,7 @@ const MAX_SOURCE: usize = 40;
 const MAX_VALUES: usize = 60;
 const MAX_DEPTH: usize = 4;
 /// The same for the frames that are not the site.
-const MAX_VALUES_OUTER: usize = 20;
+pub(super) const MAX_VALUES_OUTER: usize = 20;
 /// Frames of a stack, and threads.
 const MAX_FRAMES: usize = 128;
 const MAX_THREADS: usize = 64;
@@ -60,7 +60,7 @@ fn beside(line: &str, variables: &[Variable]) -> String {
 }
 
 /// Variables as an indented tree.
-fn variables(page: &mut Page, indent: usize, variables: &[Variable], max: usize) {
+pub(super) fn variables(page: &mut Page, indent: usize, variables: &[Variable], max: usize) {
     let mut left = max;
     let mut skipped = 0;
     let widest = variables.iter().map(|variable| variable.name.chars().count()).max().unwrap_or(0);
@@ -137,7 +137,7 @@ pub(super) fn failing(page: &mut Page, capture: &Capture) {
     }
 }
 
-fn own_frame(page: &mut Page, number: usize, frame: &Frame, is_site: bool) {
+pub(super) fn own_frame(page: &mut Page, number: usize, frame: &Frame, is_site: bool) {
     let mark = if is_site { (Bad, ">") } else { (Plain, " ") };
     let place = words::place(&frame.file, frame.line);
     let inlined = if frame.inlined { " (inlined)" } else { "" };

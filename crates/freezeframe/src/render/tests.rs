@@ -11,7 +11,7 @@ use super::{Style, incident_at};
 mod sample;
 use sample::{AT, sample};
 
-const PLAIN: Style = Style { color: false, width: 100 };
+const PLAIN: Style = Style { color: false, width: 100, tasks: false };
 
 /// 14 minutes after the trap.
 fn now() -> Timestamp {
@@ -133,7 +133,7 @@ fn without_a_capture_it_says_so() {
 fn no_line_is_wider_than_the_terminal() {
     let sample = sample(|text| format!("{text} {}", "long ".repeat(60)));
     for width in [0, 40, 61, 100, 200] {
-        let style = Style { color: false, width };
+        let style = Style { width, ..PLAIN };
         let list = incidents_at(std::slice::from_ref(&sample.0), style, now());
         for line in page(&sample, style).lines().chain(list.lines()) {
             assert!(line.chars().count() <= width.max(40), "{width}: {line}");
@@ -145,7 +145,7 @@ fn no_line_is_wider_than_the_terminal() {
 fn nothing_from_the_process_reaches_the_terminal_as_a_command() {
     let evil = sample(|text| format!("{text}\u{1b}[2J\u{1b}]0;x\u{7}\r\u{9b}1m\u{202e}\u{8}"));
     for color in [false, true] {
-        let style = Style { color, width: 80 };
+        let style = Style { color, width: 80, tasks: true };
         let shown = page(&evil, style) + &incidents_at(std::slice::from_ref(&evil.0), style, now());
         let ours = shown.replace("\u{1b}[", "");
         assert!(!ours.contains(['\u{1b}', '\u{7}', '\r', '\u{9b}', '\u{202e}', '\u{8}']));
@@ -159,6 +159,14 @@ fn nothing_from_the_process_reaches_the_terminal_as_a_command() {
         assert!(sequences.iter().all(|code| known.contains(code)), "{sequences:?}");
         assert_eq!(sequences.is_empty(), !color);
     }
+}
+
+#[test]
+fn tasks_are_shown_with_their_stacks_when_asked_for() {
+    let shown = page(&sample(str::to_owned), Style { tasks: true, ..PLAIN });
+    let tasks = shown.split("\n\n").skip_while(|part| !part.starts_with("Tasks"));
+    let tasks: Vec<&str> = tasks.take_while(|part| !part.starts_with("Request")).collect();
+    expect![[r#""#]].assert_eq(&tasks.join("\n\n"));
 }
 
 #[test]

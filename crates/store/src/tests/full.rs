@@ -74,7 +74,7 @@ fn what_does_not_fit_gets_smaller_step_by_step() {
     }
     let mut crowded = incident(id);
     store.insert(&mut crowded, Some(&many)).expect("stored");
-    assert_eq!(losses(&crowded), ["variables of all frames", "stacks of the other threads"]);
+    assert_eq!(losses(&crowded), ["variables of all frames", "stacks of the other threads and of tasks"]);
     assert_eq!(store.capture(id).expect("readable").expect("a stack").threads.len(), 1);
 
     drop(store);
