@@ -67,6 +67,11 @@ fn the_page_tells_the_story_in_the_order_of_need() {
              4122 tokio-2          waits for a lock that thread 4123 probably owns  in shop::stock::reserve
              4121 shop             in epoll_wait
 
+        Tasks  3: 1 running, 2 waiting
+            1 × shop::checkout  running on thread 4123  src/pricing.rs:118
+            2 × shop::mail::send  waiting for tokio::time::sleep::Sleep  src/mail.rs:22
+             `--tasks` has their stacks
+
         Request
           POST /checkout
           its traceparent was found in the failing thread's memory
@@ -166,7 +171,17 @@ fn tasks_are_shown_with_their_stacks_when_asked_for() {
     let shown = page(&sample(str::to_owned), Style { tasks: true, ..PLAIN });
     let tasks = shown.split("\n\n").skip_while(|part| !part.starts_with("Tasks"));
     let tasks: Vec<&str> = tasks.take_while(|part| !part.starts_with("Request")).collect();
-    expect![[r#""#]].assert_eq(&tasks.join("\n\n"));
+    expect![[r#"
+        Tasks  3: 1 running, 2 waiting
+            1 × shop::checkout  running on thread 4123
+                1 task: 9
+           0 shop::pricing::total  src/pricing.rs:118
+
+            2 × shop::mail::send  waiting for tokio::time::sleep::Sleep
+                2 tasks: 5, 6, spawned at src/checkout.rs:80
+           0 tokio::time::sleep::Sleep
+           1 shop::mail::send  src/mail.rs:22
+               customer  "Ada"  &str"#]].assert_eq(&tasks.join("\n\n"));
 }
 
 #[test]
