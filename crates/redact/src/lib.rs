@@ -9,6 +9,7 @@
 //! | by | found | left alone on purpose |
 //! |---|---|---|
 //! | name | passwords, secrets, tokens, API and private keys, credentials, cookies, sessions, PIN, CVV, SSN … word by word in snake, kebab and camel case | `tokenizer`, `tokens_per_second`, `cookie_name`, `cancellation_token` |
+//! | type | `secrecy::Secret…`, `zeroize::Zeroizing`, `redact::Secret`, types that are called `…Password`, `SecretKey` and their like | containers of them: their elements are found one by one |
 //! | shape | JWT, PEM blocks, `Bearer`/`Basic`, passwords in URLs, payment cards (known issuer and Luhn), keys with a well-known prefix | certificates' neighbours, port numbers, timestamps |
 //! | place | `key=value`, `"key": "value"`, query strings, `--key value`, `Cookie:`, `Set-Cookie:`, `Authorization:` | `true`, `null`, empty values |
 //! | randomness | runs of 20 and more base64 characters that read like dice; 32 and more hexadecimal digits | UUIDs, trace ids, hashes that are introduced as such (`commit 1f3a…`, `build_id=`), paths, identifiers, mangled names |
@@ -23,6 +24,7 @@ mod pairs;
 mod random;
 mod shape;
 mod span;
+mod types;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,6 +35,7 @@ use regex::Regex;
 pub use crate::lines::LineRedactor;
 use crate::names::Names;
 use crate::span::{Reason, Spans};
+use crate::types::Types;
 
 /// Longest list of names or patterns that is accepted.
 const RULES_MAX: usize = 256;
@@ -46,11 +49,19 @@ const PASSES_MAX: u32 = 6;
 pub struct Rules {
     /// More names that mean a secret, for example `iban`; each matches as consecutive words anywhere in a name.
     pub names: Vec<String>,
+    /// More types whose values are secrets, as paths without generic arguments: `shop::Iban`, or `Iban` for any type of that
+    /// name. `*` stands for any characters.
+    pub types: Vec<String>,
     /// Regular expressions (syntax of the `regex` crate); every match in a value is a secret.
     pub patterns: Vec<String>,
     /// Names that mean no secret although the rules say so, compared as a whole: `session_id` also allows `sessionId`.
     /// Their values are still looked at.
     pub allow_names: Vec<String>,
+    /// Types whose values are no secrets although the rules say so, written like `types`. Their parts are still looked at.
+    pub allow_types: Vec<String>,
+    /// Regular expressions for what looks like a secret and is none (a test card, a public key): it must fit the whole of what
+    /// was taken for a secret. Values that are secret for their name or type stay so.
+    pub allow_patterns: Vec<String>,
 }
 
 /// A rule that cannot be used.
@@ -81,6 +92,12 @@ pub enum RuleError {
         /// Counted from 1.
         number: usize,
     },
+    /// Without a letter or digit it says nothing; or it is too long.
+    #[error("redaction type {pattern:?} is not a usable pattern of type names")]
+    Type {
+        /// As given.
+        pattern: String,
+    },
     /// Without a letter or digit there is nothing to compare.
     #[error("redaction name {name:?} has no letter or digit")]
     EmptyName {
@@ -90,7 +107,7 @@ pub enum RuleError {
     /// Too many rules of one kind.
     #[error("more than {RULES_MAX} redaction {kind}")]
     TooMany {
-        /// `names`, `patterns` or `allowed names`.
+        /// `names`, `patterns`, `allowed names` and so on.
         kind: &'static str,
     },
 }
@@ -103,13 +120,21 @@ pub struct Redactor {
 
 struct Compiled {
     names: Names,
+    types: Types,
     patterns: Vec<Regex>,
+    allowed: Vec<Regex>,
 }
 
 impl Default for Redactor {
     /// With the built-in rules only.
     fn default() -> Self {
-        Self { rules: Arc::new(Compiled { names: Names::default(), patterns: Vec::new() }) }
+        let rules = Compiled {
+            names: Names::default(),
+            types: Types::default(),
+            patterns: Vec::new(),
+            allowed: Vec::new(),
+        };
+        Self { rules: Arc::new(rules) }
     }
 }
 
@@ -122,16 +147,34 @@ impl fmt::Debug for Redactor {
 impl Redactor {
     /// With the built-in rules and `rules`.
     pub fn new(rules: &Rules) -> Result<Self, RuleError> {
-        for (kind, list) in
-            [("names", &rules.names), ("patterns", &rules.patterns), ("allowed names", &rules.allow_names)]
-        {
+        for (kind, list) in [
+            ("names", &rules.names),
+            ("types", &rules.types),
+            ("patterns", &rules.patterns),
+            ("allowed names", &rules.allow_names),
+            ("allowed types", &rules.allow_types),
+            ("allowed patterns", &rules.allow_patterns),
+        ] {
             if list.len() > RULES_MAX {
                 return Err(RuleError::TooMany { kind });
             }
         }
         let names = Names::new(&rules.names, &rules.allow_names)?;
-        let patterns = rules.patterns.iter().enumerate().map(|(at, pattern)| compile(at + 1, pattern));
-        Ok(Self { rules: Arc::new(Compiled { names, patterns: patterns.collect::<Result<_, _>>()? }) })
+        let types = Types::new(&rules.types, &rules.allow_types)?;
+        let all = |patterns: &[String]| -> Result<Vec<Regex>, RuleError> {
+            patterns.iter().enumerate().map(|(at, pattern)| compile(at + 1, pattern)).collect()
+        };
+        let patterns = all(&rules.patterns)?;
+        // Each must be usable by itself before it is made to fit the whole of a text.
+        all(&rules.allow_patterns)?;
+        let whole = |pattern: &String| format!(r"\A(?:{pattern})\z");
+        let allowed = all(&rules.allow_patterns.iter().map(whole).collect::<Vec<_>>())?;
+        Ok(Self { rules: Arc::new(Compiled { names, types, patterns, allowed }) })
+    }
+
+    /// Why values of this type are secrets, whatever they are called; `path` is the type's full name.
+    pub fn type_path(&self, path: &str) -> Option<String> {
+        self.rules.types.is_secret(path).then(|| Reason::SecretType.as_str().to_owned())
     }
 
     /// Why a variable, header or key of this name holds a secret, whatever its value; `None` where it does not.
@@ -182,6 +225,12 @@ impl Redactor {
             for found in self.rules.patterns.iter().flat_map(|pattern| pattern.find_iter(text)) {
                 spans.add_around(found.start(), found.end(), Reason::Custom, &markers);
             }
+        }
+        if !self.rules.allowed.is_empty() {
+            spans.retain(|span| {
+                let found = text.get(span.start..span.end).unwrap_or_default();
+                !span.reason.is_by_look() || !self.rules.allowed.iter().any(|regex| regex.is_match(found))
+            });
         }
         spans.merge();
         spans

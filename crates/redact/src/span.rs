@@ -47,11 +47,21 @@ reasons! {
     UrlPassword = "url password",
     KnownKey = "well-known key",
     HighEntropy = "high entropy",
+    SecretType = "secret type",
     Custom = "custom rule",
     Unclear = "unclear",
 }
 
 impl Reason {
+    /// Whether the value itself was taken for a secret, rather than its name.
+    pub(crate) fn is_by_look(self) -> bool {
+        use Reason::{Basic, Bearer, CardNumber, Custom, HighEntropy, Jwt, KnownKey, Pem, UrlPassword};
+        matches!(
+            self,
+            CardNumber | Jwt | Pem | Bearer | Basic | UrlPassword | KnownKey | HighEntropy | Custom
+        )
+    }
+
     /// What stands in the text instead of the secret.
     pub(crate) fn marker(self) -> String {
         format!("{OPEN}{}{CLOSE}", self.as_str())
@@ -130,6 +140,11 @@ impl Spans {
             }
             overlap
         });
+    }
+
+    /// Drops those that `keep` refuses.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Span) -> bool) {
+        self.0.retain(keep);
     }
 
     /// `text` with marks in place of the spans, or `None` where there are none. Spans must be merged.

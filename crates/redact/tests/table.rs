@@ -320,8 +320,16 @@ fn rules_of_an_installation() {
         names: vec!["iban".to_owned(), "customer-ref".to_owned()],
         patterns: vec!["(?i)cust-[0-9]{4}".to_owned(), "redacted|high|x.+y".to_owned()],
         allow_names: vec!["session_id".to_owned()],
+        types: vec!["shop::Iban".to_owned()],
+        allow_types: vec!["shop::ui::*".to_owned()],
+        allow_patterns: vec!["4111111111111111|eyJ.*".to_owned()],
     };
     let redactor = Redactor::new(&rules).expect("valid rules");
+    assert_eq!(redactor.type_path("shop::Iban").as_deref(), Some("secret type"));
+    assert_eq!(redactor.type_path("shop::ui::Password"), None);
+    assert_eq!(redactor.variable("number", "4111111111111111"), None, "a test card");
+    assert_eq!(redactor.variable("number", "4012888888881881").as_deref(), Some("card number"));
+    assert_eq!(redactor.text("password=4111111111111111"), "password=‹redacted: password›");
     assert_eq!(redactor.name("userIban").as_deref(), Some("custom rule"));
     assert_eq!(redactor.name("CustomerRef").as_deref(), Some("custom rule"));
     assert_eq!(redactor.name("SessionId"), None);
@@ -340,6 +348,8 @@ fn unusable_rules_are_refused_with_the_reason() {
         let rules = Rules { names: owned(names), patterns: owned(patterns), ..Rules::default() };
         Redactor::new(&rules).map(|_| ()).map_err(|error: RuleError| error.to_string())
     };
+    let types = Rules { types: vec!["*".to_owned()], ..Rules::default() };
+    assert!(Redactor::new(&types).is_err(), "every type would be a secret");
     let refusals =
         [refusal(&[], &["("]), refusal(&[], &["a", "x*"]), refusal(&["--"], &[]), refusal(&["a"; 300], &[])];
     let words: Vec<String> = refusals.into_iter().map(|refusal| refusal.expect_err("refused")).collect();

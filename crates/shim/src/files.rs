@@ -43,11 +43,22 @@ pub struct Spec {
     pub cgroup_parent: Option<PathBuf>,
     /// Extra redaction rules: name fragments, patterns, names that are never redacted.
     pub redact: [Vec<String>; 3],
+    /// More of them: types, types that are never redacted, patterns of what is none.
+    #[serde(default)]
+    pub redact_further: [Vec<String>; 3],
     /// Path prefixes that are (first) or are not (second) the user's own code.
     pub user_code: [Vec<String>; 2],
     /// Where indexes of debug information are kept, and how many bytes of them at most; nowhere where it is `None`.
     #[serde(default)]
     pub indexes: Option<(PathBuf, u64)>,
+}
+
+impl Spec {
+    pub(crate) fn redaction(&self) -> freezeframe_redact::Rules {
+        let [names, patterns, allow_names] = self.redact.clone();
+        let [types, allow_types, allow_patterns] = self.redact_further.clone();
+        freezeframe_redact::Rules { names, types, patterns, allow_names, allow_types, allow_patterns }
+    }
 }
 
 /// Where it stands.

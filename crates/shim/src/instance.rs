@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use freezeframe_debuginfo::IndexDirectory;
 use freezeframe_model::{ExitReason, IncidentId, Stream, chain};
-use freezeframe_redact::{Redactor, Rules};
+use freezeframe_redact::Redactor;
 use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtime};
 
 use crate::files::{Directory, Lock, Spec, State};
@@ -106,8 +106,7 @@ pub fn run(path: &Path) -> Result<(), ShimError> {
     let unusable = |source| ShimError::Directory { path: path.display().to_string(), source };
     let spec = directory.spec().map_err(unusable)?;
     let lock = directory.lock().map_err(unusable)?.ok_or(ShimError::Taken)?;
-    let [names, patterns, allow_names] = spec.redact.clone();
-    let redactor = Redactor::new(&Rules { names, patterns, allow_names }).map_err(ShimError::Rule)?;
+    let redactor = Redactor::new(&spec.redaction()).map_err(ShimError::Rule)?;
     let indexes =
         spec.indexes.clone().map(|(path, bytes_max)| Arc::new(IndexDirectory::new(path, bytes_max)));
     let wake = Wake::new().map_err(ShimError::SetUp)?;

@@ -155,6 +155,11 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Parts of names whose values are secrets.",
     },
     Key {
+        path: "hold.redact.types",
+        kind: Kind::Texts(|c| &mut c.hold.redact.types),
+        doc: "Types whose values are secrets, without generic arguments: `shop::Iban`, or `Iban` for every type of that name; `*` stands for any characters. `secrecy::Secret…`, `zeroize::Zeroizing`, `redact::Secret` and types that are called `…Password`, `…Passphrase`, `SecretKey`, `PrivateKey` or `ApiKey` are secrets anyway.",
+    },
+    Key {
         path: "hold.redact.patterns",
         kind: Kind::Texts(|c| &mut c.hold.redact.patterns),
         doc: "Regular expressions for values that are secrets.",
@@ -163,6 +168,16 @@ pub(super) const KEYS: &[Key] = &[
         path: "hold.redact.allow_names",
         kind: Kind::Texts(|c| &mut c.hold.redact.allow_names),
         doc: "Names that are no secrets although they look like it.",
+    },
+    Key {
+        path: "hold.redact.allow_types",
+        kind: Kind::Texts(|c| &mut c.hold.redact.allow_types),
+        doc: "Types that are no secrets although their names look like it, written like `types`.",
+    },
+    Key {
+        path: "hold.redact.allow_patterns",
+        kind: Kind::Texts(|c| &mut c.hold.redact.allow_patterns),
+        doc: "Regular expressions for values that are no secrets although they look like it: each must fit the whole of what was taken for one. What is a secret for its name or type stays so.",
     },
     Key {
         path: "hold.user_code.include",

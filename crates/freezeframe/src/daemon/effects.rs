@@ -121,6 +121,11 @@ impl Daemon {
                 hold.redact.patterns.clone(),
                 hold.redact.allow_names.clone(),
             ],
+            redact_further: [
+                hold.redact.types.clone(),
+                hold.redact.allow_types.clone(),
+                hold.redact.allow_patterns.clone(),
+            ],
             user_code: [hold.user_code.include.clone(), hold.user_code.exclude.clone()],
             indexes: (store.index_bytes > 0).then(|| (self.data.join("index"), store.index_bytes)),
         }
