@@ -242,7 +242,7 @@ impl Work<'_, '_> {
         let reading = Reading {
             session: self.session,
             memory: self.memory,
-            redactor: self.redactor,
+            redactor: Some(self.redactor),
             bounds: Bounds {
                 depth: self.options.depth,
                 breadth: self.options.breadth,
@@ -250,8 +250,7 @@ impl Work<'_, '_> {
             },
             frames: &stack.frames,
         };
-        let mut budget =
-            Budget { variables: self.options.variables_max, below_root: 0, deadline: self.deadline };
+        let mut budget = Budget::new(self.options.variables_max, self.deadline);
         let mut libraries = false;
         for index in 0..shown.len() {
             let Some(Shown { frame, located, physical }) = shown.get(index) else { break };
@@ -374,8 +373,7 @@ fn site(shown: &[Shown]) -> Site {
 }
 
 fn was_cut(variable: &Variable) -> bool {
-    let here = matches!(&variable.value, Value::Unavailable(why) if why.starts_with("left out: "));
-    here || variable.children.iter().any(was_cut)
+    matches!(variable.value, Value::Cut(_)) || variable.children.iter().any(was_cut)
 }
 
 #[cfg(test)]

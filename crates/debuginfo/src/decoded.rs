@@ -16,21 +16,39 @@ pub(crate) struct Budget {
     pub(crate) variables: usize,
     /// Variables below the current root, so that one large tree leaves room for the others.
     pub(crate) below_root: usize,
+    /// For everything that this budget is for.
     pub(crate) deadline: Instant,
+    /// For the current root.
+    pub(crate) root_deadline: Instant,
 }
 
+/// Part of the time left that one root may take.
+const ROOT_SHARE: u32 = 3;
+
 impl Budget {
+    pub(crate) fn new(variables: usize, deadline: Instant) -> Self {
+        Self { variables, below_root: variables, deadline, root_deadline: deadline }
+    }
+
+    /// Begins the next root: it may have `variables` and its part of the time left.
+    pub(crate) fn begin_root(&mut self, variables: usize) {
+        let now = Instant::now();
+        self.below_root = variables;
+        self.root_deadline = now + self.deadline.saturating_duration_since(now) / ROOT_SHARE;
+    }
+
     /// Takes one variable out; the reason where there is none left.
-    pub(crate) fn take(&mut self) -> Result<(), &'static str> {
+    pub(crate) fn take(&mut self) -> Result<(), Value> {
+        let cut = |why: &str| Err(Value::Cut(why.to_owned()));
         if self.variables == 0 {
-            return Err("left out: the limit of variables is reached");
+            return cut("the limit of variables is reached");
         }
         if self.below_root == 0 {
-            return Err("left out: this variable is too large to be kept whole");
+            return cut("this variable is too large to be kept whole");
         }
-        if Instant::now() >= self.deadline {
-            self.variables = 0;
-            return Err("left out: time ran out");
+        if Instant::now() >= self.root_deadline {
+            self.below_root = 0;
+            return cut("time ran out");
         }
         self.variables = self.variables.saturating_sub(1);
         self.below_root = self.below_root.saturating_sub(1);
@@ -56,6 +74,8 @@ pub(crate) enum Form {
     Quoted { prefix: &'static str, text: String, cut: bool },
     /// No value, and why.
     Absent(String),
+    /// Cut off by a limit, and which.
+    Cut(String),
 }
 
 impl Decoded {
@@ -64,6 +84,9 @@ impl Decoded {
     }
     pub(crate) fn absent(why: impl Into<String>) -> Self {
         Self { form: Form::Absent(why.into()), children: Vec::new() }
+    }
+    pub(crate) fn cut(why: impl Into<String>) -> Self {
+        Self { form: Form::Cut(why.into()), children: Vec::new() }
     }
     pub(crate) fn composite(children: Vec<Variable>) -> Self {
         Self { form: Form::Composite, children }
@@ -86,14 +109,18 @@ impl From<Absent> for Decoded {
     }
 }
 
-/// A child that stands for what was left out.
+/// A child of which only the name is known, and why.
 pub(crate) fn mark(name: &str, why: &str) -> Variable {
-    Variable {
-        name: name.to_owned(),
-        role: VariableRole::Member,
-        value: Value::Unavailable(why.to_owned()),
-        ..Variable::default()
-    }
+    member(name, Value::Unavailable(why.to_owned()))
+}
+
+/// A child that stands for what a limit cut off.
+pub(crate) fn mark_cut(name: &str, why: &str) -> Variable {
+    member(name, Value::Cut(why.to_owned()))
+}
+
+fn member(name: &str, value: Value) -> Variable {
+    Variable { name: name.to_owned(), role: VariableRole::Member, value, ..Variable::default() }
 }
 
 pub(crate) fn not_decoded(name: &str) -> Decoded {

@@ -11,6 +11,7 @@ use crate::dwarf::location::{self, Context};
 use crate::dwarf::{Die, View};
 use crate::expression::{Absent, Reader, evaluate_address};
 use crate::frames::Session;
+use crate::inspect::Listing;
 use crate::language::{self, Language};
 use crate::memory::Memory;
 use crate::unwind::StackFrame;
@@ -25,7 +26,8 @@ const CALLER_ENTRIES_MAX: usize = 200_000;
 pub(crate) struct Reading<'r, 'a> {
     pub(crate) session: &'r Session<'a>,
     pub(crate) memory: &'r dyn Memory,
-    pub(crate) redactor: &'r freezeframe_redact::Redactor,
+    /// Without one, nothing is redacted.
+    pub(crate) redactor: Option<&'r freezeframe_redact::Redactor>,
     pub(crate) bounds: Bounds,
     /// All frames of the thread.
     pub(crate) frames: &'r [StackFrame],
@@ -41,11 +43,37 @@ impl<'a> Reading<'_, 'a> {
         line: u32,
         budget: &mut Budget,
     ) -> Vec<Variable> {
+        self.read(index, activation, outermost, line, budget, None).0
+    }
+
+    /// The same by name and place, without the values.
+    pub(crate) fn places(
+        &self,
+        index: usize,
+        activation: &Activation,
+        outermost: &Activation,
+        line: u32,
+        budget: &mut Budget,
+    ) -> (Vec<Variable>, Listing) {
+        let listing = Some(Listing::default());
+        let (variables, listing) = self.read(index, activation, outermost, line, budget, listing);
+        (variables, listing.unwrap_or_default())
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        activation: &Activation,
+        outermost: &Activation,
+        line: u32,
+        budget: &mut Budget,
+        listing: Option<Listing>,
+    ) -> (Vec<Variable>, Option<Listing>) {
         let view = self.frames.get(index).and_then(|frame| self.session.view(frame.module?));
-        let Some(view) = view else { return Vec::new() };
+        let Some(view) = view else { return (Vec::new(), listing) };
         let entry_value = |expression| self.entry_value(index, outermost.die, expression, CALLERS_MAX);
         let Some(context) = self.context(&view, index, outermost.die, &entry_value) else {
-            return Vec::new();
+            return (Vec::new(), listing);
         };
         let frame_bias = context.bias;
         let mut found = Vec::new();
@@ -60,10 +88,11 @@ impl<'a> Reading<'_, 'a> {
             bounds: self.bounds,
             function_at: &function_at,
             type_of_vtable: &type_of_vtable,
+            listing,
         };
         let mut coroutine = None;
         for (die, is_argument) in in_order(&view, activation) {
-            decoder.budget.below_root = per_root;
+            decoder.budget.begin_root(per_root);
             let name = view.name(die).unwrap_or_default();
             let role = if is_argument { VariableRole::Argument } else { VariableRole::Local };
             let kind = view.type_of(die);
@@ -90,7 +119,7 @@ impl<'a> Reading<'_, 'a> {
             found.push(decoder.variable(&name, role, kind, spot, 0));
         }
         if let Some((kind, spot)) = coroutine {
-            decoder.budget.below_root = per_root;
+            decoder.budget.begin_root(per_root);
             let saved = language::saved_locals(&mut decoder, &kind, &spot).unwrap_or_default();
             // The compiler's own description is of this very moment; the saved state fills its gaps.
             for local in saved {
@@ -104,7 +133,7 @@ impl<'a> Reading<'_, 'a> {
             found = language::without_repetition(found);
         }
         found.sort_by_key(|variable| variable.role != VariableRole::Argument);
-        found
+        (found, decoder.listing)
     }
 
     fn context<'c>(

@@ -9,23 +9,30 @@ use freezeframe_model::{Value, Variable, VariableRole};
 use freezeframe_redact::Redactor;
 
 use crate::decoded::{
-    Budget, Decoded, Form, NUMBER_BYTES_MAX, is_signed, mark, not_decoded, quote, show_address, signed_value,
-    size_of, truncate, unsigned,
+    Budget, Decoded, Form, NUMBER_BYTES_MAX, is_signed, mark_cut, not_decoded, quote, show_address,
+    signed_value, size_of, truncate, unsigned,
 };
 use crate::dwarf::location::Spot;
 use crate::dwarf::types::{Member, Record, Shape, Type, Variants};
 use crate::dwarf::{Die, View};
 use crate::expression::Absent;
+use crate::inspect::Listing;
 use crate::language;
 use crate::memory::Memory;
 
 /// Hard end of recursion, whatever the options say: each level costs our own stack.
-const DEPTH_MAX: usize = 32;
+pub(crate) const DEPTH_MAX: usize = 32;
+
+/// How much of a key is read to name an entry in a listing.
+const LISTED_KEY_DEPTH: usize = 3;
+const LISTED_KEY_BREADTH: usize = 16;
+const LISTED_KEY_VARIABLES: usize = 64;
 
 /// Bounds of one value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) depth: usize,
+    /// Elements and fields up to this one are shown.
     pub(crate) breadth: usize,
     pub(crate) string_bytes: usize,
 }
@@ -34,13 +41,16 @@ pub(crate) struct Bounds {
 pub(crate) struct Decoder<'d, 'a> {
     pub(crate) view: &'d View<'a>,
     pub(crate) memory: &'d dyn Memory,
-    pub(crate) redactor: &'d Redactor,
+    /// Without one, nothing is redacted: for a person who asked to see behind it.
+    pub(crate) redactor: Option<&'d Redactor>,
     pub(crate) budget: &'d mut Budget,
     pub(crate) bounds: Bounds,
     /// The concrete type whose vtable lies at an address in the process.
     pub(crate) type_of_vtable: &'d dyn Fn(u64) -> Option<Die>,
     /// Names a function by an address in the process.
     pub(crate) function_at: &'d dyn Fn(u64) -> Option<String>,
+    /// Where given, direct children are entered here instead of being decoded.
+    pub(crate) listing: Option<Listing>,
 }
 
 impl Decoder<'_, '_> {
@@ -54,8 +64,12 @@ impl Decoder<'_, '_> {
         depth: usize,
     ) -> Variable {
         let mut variable = Variable { name: name.to_owned(), role, ..Variable::default() };
-        if let Err(why) = self.budget.take() {
-            variable.value = Value::Unavailable(why.to_owned());
+        if let Some(listing) = &mut self.listing {
+            variable.value = listing.enter(name, kind, spot);
+            return variable;
+        }
+        if let Err(cut) = self.budget.take() {
+            variable.value = cut;
             return variable;
         }
         let Some(kind) = kind else {
@@ -71,27 +85,46 @@ impl Decoder<'_, '_> {
                 return variable;
             }
         };
+        if let Some(reason) = self.redactor.and_then(|redactor| redactor.type_path(kind.plain_path())) {
+            variable.value = Value::Redacted(reason);
+            return variable;
+        }
         let decoded = self.decode(&kind, &spot, depth);
         self.finish(variable, decoded)
     }
 
+    /// A map's key, which names the entry: decoded also where children are only listed.
+    pub(crate) fn key(&mut self, kind: Die, spot: Spot, depth: usize) -> Variable {
+        let listing = self.listing.take();
+        let bounds = self.bounds;
+        if listing.is_some() {
+            self.bounds = Bounds { depth: depth + LISTED_KEY_DEPTH, breadth: LISTED_KEY_BREADTH, ..bounds };
+            self.budget.begin_root(LISTED_KEY_VARIABLES);
+        }
+        let key = self.variable("", VariableRole::Member, Some(kind), Ok(spot), depth + 1);
+        (self.listing, self.bounds) = (listing, bounds);
+        key
+    }
+
     /// Redacts and shows.
     pub(crate) fn finish(&self, mut variable: Variable, decoded: Decoded) -> Variable {
-        let name = variable.name.clone();
+        let name = variable.name.as_str();
+        let hidden = |text: &str| self.redactor.and_then(|redactor| redactor.variable(name, text));
         variable.value = match decoded.form {
-            Form::Composite => match self.redactor.name(&name) {
+            Form::Composite => match self.redactor.and_then(|redactor| redactor.name(name)) {
                 Some(reason) => Value::Redacted(reason),
                 None => Value::Composite,
             },
             Form::Absent(why) => Value::Unavailable(why),
-            Form::Plain(text) => match self.redactor.variable(&name, &text) {
-                Some(reason) => Value::Redacted(reason),
-                None => Value::Text(text),
-            },
-            Form::Quoted { prefix, text, cut } => match self.redactor.variable(&name, &text) {
-                Some(reason) => Value::Redacted(reason),
-                None => Value::Text(quote(prefix, &self.redactor.text(&text), cut)),
-            },
+            Form::Cut(why) => Value::Cut(why),
+            Form::Plain(text) => hidden(&text).map_or_else(|| Value::Text(text), Value::Redacted),
+            Form::Quoted { prefix, text, cut } => hidden(&text).map_or_else(
+                || {
+                    let clean = self.redactor.map_or_else(|| text.as_str().into(), |r| r.text(&text));
+                    Value::Text(quote(prefix, &clean, cut))
+                },
+                Value::Redacted,
+            ),
         };
         if !matches!(variable.value, Value::Redacted(_)) {
             variable.children = decoded.children;
@@ -102,10 +135,10 @@ impl Decoder<'_, '_> {
 
     /// A pair of a text and something is taken for a named value: headers, form fields, map entries.
     fn redact_pair(&self, children: &mut [Variable]) {
-        let [first, second] = children else { return };
+        let (Some(redactor), [first, second]) = (self.redactor, children) else { return };
         let Value::Text(key) = &first.value else { return };
         let Some(key) = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) else { return };
-        if let Some(reason) = self.redactor.name(key) {
+        if let Some(reason) = redactor.name(key) {
             second.value = Value::Redacted(reason);
             second.children = Vec::new();
         }
@@ -114,7 +147,7 @@ impl Decoder<'_, '_> {
     /// The value of a type at a place.
     pub(crate) fn decode(&mut self, kind: &Rc<Type>, spot: &Spot, depth: usize) -> Decoded {
         if depth > DEPTH_MAX {
-            return Decoded::absent("left out: too deep");
+            return Decoded::cut("deeper than can be shown");
         }
         if let Some(decoded) = language::decode(self, kind, spot, depth) {
             return decoded;
@@ -176,7 +209,7 @@ impl Decoder<'_, '_> {
     /// What a pointer points to, as its only child.
     pub(crate) fn pointee(&mut self, target: Die, address: u64, depth: usize) -> Vec<Variable> {
         if depth >= self.bounds.depth {
-            return vec![mark("*", "left out: deeper than the limit")];
+            return vec![mark_cut("*", "deeper than the limit")];
         }
         vec![self.variable("*", VariableRole::Member, Some(target), Ok(Spot::Memory(address)), depth + 1)]
     }
@@ -193,7 +226,7 @@ impl Decoder<'_, '_> {
             return Decoded::plain(if kind.name == "()" { "()" } else { "{}" });
         }
         if depth >= self.bounds.depth {
-            return Decoded::absent("left out: deeper than the limit");
+            return Decoded::cut("deeper than the limit");
         }
         Decoded::composite(self.members(&record.members, spot, depth))
     }
@@ -242,7 +275,7 @@ impl Decoder<'_, '_> {
             Variable { name: name.to_owned(), type_name, role: VariableRole::Member, ..Variable::default() };
         match self.budget.take() {
             Ok(()) => self.finish(variable, decoded),
-            Err(why) => Variable { value: Value::Unavailable(why.to_owned()), ..variable },
+            Err(cut) => Variable { value: cut, ..variable },
         }
     }
 
@@ -258,7 +291,7 @@ impl Decoder<'_, '_> {
         let members = kind.record().map(|record| record.members.as_slice()).unwrap_or_default();
         if !members.is_empty() || !record.members.is_empty() {
             if depth >= self.bounds.depth {
-                decoded.children = vec![mark("…", "left out: deeper than the limit")];
+                decoded.children = vec![mark_cut("…", "deeper than the limit")];
             } else {
                 decoded.children = self.members(members, &place, depth);
                 decoded.children.extend(self.members(&record.members, spot, depth));
@@ -304,11 +337,18 @@ impl Decoder<'_, '_> {
         }))
     }
 
-    fn array(&mut self, element: Die, counts: &[Option<u64>], spot: &Spot, depth: usize) -> Decoded {
+    pub(crate) fn array(
+        &mut self,
+        element: Die,
+        counts: &[Option<u64>],
+        spot: &Spot,
+        depth: usize,
+    ) -> Decoded {
         let kind = self.view.read_type(element);
         let (count, inner) = counts.split_first().map_or((None, counts), |(count, inner)| (*count, inner));
         let Some(count) = count else { return Decoded::absent("its length is not recorded") };
-        if inner.is_empty() && (kind.is_char() || kind.is_byte()) {
+        let is_text = kind.is_char() || kind.is_byte();
+        if inner.is_empty() && is_text && self.listing.is_none() {
             return self.bytes(&kind, spot, count);
         }
         let Some(stride) =
@@ -317,11 +357,10 @@ impl Decoder<'_, '_> {
             return Decoded::absent("its length is not recorded");
         };
         if depth >= self.bounds.depth && count > 0 {
-            return Decoded::absent("left out: deeper than the limit");
+            return Decoded::cut("deeper than the limit");
         }
-        let shown = count.min(self.bounds.breadth as u64);
         let mut children = Vec::new();
-        for index in 0..shown {
+        for index in self.window(count) {
             let place = spot.at(index.wrapping_mul(stride));
             let name = format!("[{index}]");
             if inner.is_empty() {
@@ -332,6 +371,9 @@ impl Decoder<'_, '_> {
                     Ok(place),
                     depth + 1,
                 ));
+            } else if let Some(listing) = &mut self.listing {
+                let value = listing.enter_row(&name, element, inner, place);
+                children.push(Variable { name, role: VariableRole::Member, value, ..Variable::default() });
             } else {
                 let decoded = self.array(element, inner, &place, depth + 1);
                 let variable = Variable { name, role: VariableRole::Member, ..Variable::default() };
@@ -365,6 +407,9 @@ impl Decoder<'_, '_> {
 
     /// Text at an address, cut to the bound.
     pub(crate) fn text(&self, address: u64, length: u64) -> Decoded {
+        if let Some(listing) = &self.listing {
+            listing.count.set(Some(length));
+        }
         let shown = usize::try_from(length).unwrap_or(usize::MAX).min(self.bounds.string_bytes);
         match self.memory.read_bytes(address, shown, self.bounds.string_bytes) {
             Ok(bytes) => Decoded::quoted(&bytes, (shown as u64) < length),
@@ -372,11 +417,20 @@ impl Decoder<'_, '_> {
         }
     }
 
+    /// The elements that are to be shown, of a sequence that can begin with any of them.
+    pub(crate) fn window(&mut self, count: u64) -> std::ops::Range<u64> {
+        let first = self.listing.as_mut().map_or(0, Listing::begin);
+        first.min(count)..count.min(self.bounds.breadth as u64)
+    }
+
     /// Says how many elements are not shown.
     pub(crate) fn mark_rest(&self, children: &mut Vec<Variable>, count: u64) {
+        if let Some(listing) = &self.listing {
+            listing.count.set(Some(count));
+        }
         let left = count.saturating_sub(self.bounds.breadth as u64);
         if left > 0 {
-            children.push(mark("…", &format!("left out: {left} more")));
+            children.push(mark_cut("…", &format!("{left} more")));
         }
     }
 

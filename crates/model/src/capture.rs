@@ -222,6 +222,8 @@ pub enum Value {
     Redacted(String),
     /// Optimised out, unreadable, of a type that is not decoded yet …
     Unavailable(String),
+    /// It is there, but a limit cut it off; which one. Whoever asks again with larger bounds gets it.
+    Cut(String),
     /// Only its children say something (a struct, an array).
     Composite,
 }

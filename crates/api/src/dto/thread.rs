@@ -76,8 +76,11 @@ pub struct VariableShape {
     pub value: Option<String>,
     /// Fields, elements, pointee.
     pub children: Vec<VariableShape>,
-    /// Why there is no value: `optimised out`, `redacted: …`.
+    /// Why there is no value: `optimised out`, `redacted: …`, `left out: …`.
     pub unavailable: Option<String>,
+    /// Whether the value, or the rest of its parent's parts, was only cut off: asking again with larger bounds shows it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub expandable: bool,
 }
 
 impl From<&Thread> for ThreadShape {
@@ -142,6 +145,7 @@ fn within(variable: &Variable, depth: usize) -> VariableShape {
         Value::Text(text) => (Some(text.clone()), None),
         Value::Redacted(why) => (None, Some(format!("redacted: {why}"))),
         Value::Unavailable(why) => (None, Some(why.clone())),
+        Value::Cut(why) => (None, Some(format!("left out: {why}"))),
         Value::Composite => (None, None),
     };
     let shape = VariableShape {
@@ -150,6 +154,7 @@ fn within(variable: &Variable, depth: usize) -> VariableShape {
         value,
         children: Vec::new(),
         unavailable,
+        expandable: matches!(variable.value, Value::Cut(_)),
     };
     match depth.checked_sub(1) {
         Some(depth) => VariableShape {
@@ -160,6 +165,7 @@ fn within(variable: &Variable, depth: usize) -> VariableShape {
         None => VariableShape {
             value: None,
             unavailable: Some("nested too deeply to be shown".to_owned()),
+            expandable: true,
             ..shape
         },
     }
@@ -190,5 +196,14 @@ mod tests {
             Variable { value: Value::Redacted("looks like a jwt".to_owned()), ..Variable::default() };
         let shape = VariableShape::from(&variable);
         assert_eq!((shape.value, shape.unavailable), (None, Some("redacted: looks like a jwt".to_owned())));
+    }
+
+    #[test]
+    fn what_was_cut_off_can_be_expanded() {
+        let shape = |value| VariableShape::from(&Variable { value, ..Variable::default() });
+        let cut = shape(Value::Cut("36 more".to_owned()));
+        assert_eq!((cut.unavailable.as_deref(), cut.expandable), (Some("left out: 36 more"), true));
+        let json = serde_json::to_string(&shape(Value::Text("1".to_owned()))).expect("serialises");
+        assert!(!json.contains("expandable"), "{json}");
     }
 }

@@ -42,6 +42,7 @@ fn row(h: &mut Html, variable: &Variable, depth: u8, left: &mut usize, skipped: 
     match &variable.value {
         Value::Text(text) => h.raw("<td class=\"value\">").text_up_to(text, MAX_VALUE),
         Value::Redacted(why) => h.raw("<td class=\"absent\">redacted: ").text_up_to(why, MAX_VALUE),
+        Value::Cut(why) => h.raw("<td class=\"absent\">left out: ").text_up_to(why, MAX_VALUE),
         Value::Unavailable(why) => h.raw("<td class=\"absent\">").text_up_to(why, MAX_VALUE),
         Value::Composite => h.raw("<td>"),
     };

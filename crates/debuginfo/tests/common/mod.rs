@@ -189,11 +189,12 @@ pub fn show_variables(capture: &Capture, function: &str) -> String {
     text
 }
 
-fn show(variable: &Variable, depth: usize, text: &mut String) {
+pub fn show(variable: &Variable, depth: usize, text: &mut String) {
     let value = match &variable.value {
         Value::Text(value) => mask(value),
         Value::Redacted(reason) => format!("<redacted: {reason}>"),
         Value::Unavailable(reason) => format!("<{}>", mask(reason)),
+        Value::Cut(why) => format!("<left out: {why}>"),
         Value::Composite => String::new(),
     };
     let line = format!("{}{}: {} = {value}", "  ".repeat(depth), variable.name, variable.type_name);
@@ -205,7 +206,7 @@ fn show(variable: &Variable, depth: usize, text: &mut String) {
 }
 
 /// Addresses differ from run to run.
-fn mask(text: &str) -> String {
+pub fn mask(text: &str) -> String {
     let Some((before, after)) = text.split_once("0x") else { return text.to_owned() };
     let rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
     if after.len() - rest.len() < 6 { text.to_owned() } else { format!("{before}0x…{}", mask(rest)) }

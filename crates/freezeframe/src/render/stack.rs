@@ -94,6 +94,7 @@ fn tree(
         Value::Text(text) => (Good, text.clone()),
         Value::Redacted(why) => (Soft, format!("redacted: {why}")),
         Value::Unavailable(why) => (Soft, format!("‹{why}›")),
+        Value::Cut(why) => (Soft, format!("‹left out: {why}›")),
         Value::Composite if depth == 0 && !variable.children.is_empty() => (Soft, "…".to_owned()),
         Value::Composite => (Soft, String::new()),
     };

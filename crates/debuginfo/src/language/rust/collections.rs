@@ -34,10 +34,10 @@ pub(super) fn deque(
         None => word(decoder, &buffer, "cap", &place)?,
     };
     if depth >= decoder.bounds.depth {
-        return Ok(Decoded::absent("left out: deeper than the limit"));
+        return Ok(Decoded::cut("deeper than the limit"));
     }
     let mut children = Vec::new();
-    for index in 0..length.min(decoder.bounds.breadth as u64) {
+    for index in decoder.window(length) {
         let slot = head.wrapping_add(index);
         let slot = if capacity > 0 { slot % capacity } else { slot };
         let place = Spot::Memory(address.wrapping_add(slot.wrapping_mul(stride)));
@@ -78,7 +78,7 @@ pub(super) fn hash_table(
         return Ok(Decoded::plain("{}"));
     }
     if depth >= decoder.bounds.depth {
-        return Ok(Decoded::absent("left out: deeper than the limit"));
+        return Ok(Decoded::cut("deeper than the limit"));
     }
     let looked_at = usize::try_from(slots.min(SLOTS_MAX)).unwrap_or(0);
     let controls = decoder.memory.read_bytes(control, looked_at, looked_at)?;
@@ -108,7 +108,7 @@ fn entry(
     value: (&Rc<Type>, &Spot),
     depth: usize,
 ) -> Variable {
-    let shown = decoder.variable("", VariableRole::Member, Some(key.0.die), Ok(key.1.clone()), depth + 1);
+    let shown = decoder.key(key.0.die, key.1.clone(), depth);
     let name = match &shown.value {
         freezeframe_model::Value::Text(text) => format!("[{text}]"),
         freezeframe_model::Value::Redacted(reason) => format!("[redacted: {reason}]"),
@@ -158,7 +158,7 @@ pub(super) fn tree(
         return Ok(Decoded::plain("{}"));
     }
     if depth >= decoder.bounds.depth {
-        return Ok(Decoded::absent("left out: deeper than the limit"));
+        return Ok(Decoded::cut("deeper than the limit"));
     }
     let root = find_record(decoder, kind, "alloc::collections::btree::node::NodeRef", spot, 0);
     let root = match root {

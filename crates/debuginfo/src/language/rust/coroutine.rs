@@ -3,7 +3,7 @@
 use freezeframe_model::{Variable, VariableRole};
 
 use super::missing;
-use crate::decoded::{Decoded, mark};
+use crate::decoded::{Decoded, mark_cut};
 use crate::dwarf::location::Spot;
 use crate::dwarf::types::{Record, Type, Variants};
 use crate::expression::Absent;
@@ -34,7 +34,7 @@ pub(super) fn decode(
         line => format!("{state_name} (line {line})"),
     });
     if depth >= decoder.bounds.depth {
-        decoded.children = vec![mark("…", "left out: deeper than the limit")];
+        decoded.children = vec![mark_cut("…", "deeper than the limit")];
         return Ok(decoded);
     }
     let saved = state.record().map(|record| record.members.as_slice()).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use freezeframe_model::{Variable, VariableRole};
 
-use crate::decoded::{Decoded, mark, show_address};
+use crate::decoded::{Decoded, mark, mark_cut, show_address};
 use crate::dwarf::Die;
 use crate::dwarf::location::Spot;
 use crate::dwarf::types::{Shape, Type};
@@ -194,7 +194,7 @@ fn dynamic(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, address: u64
         Some(concrete) if depth < decoder.bounds.depth => {
             decoder.variable("*", VariableRole::Member, Some(concrete), Ok(Spot::Memory(address)), depth + 1)
         }
-        Some(_) => mark("*", "left out: deeper than the limit"),
+        Some(_) => mark_cut("*", "deeper than the limit"),
         None => mark("*", "the type behind this trait object is not recorded"),
     }
 }
@@ -313,7 +313,7 @@ fn mutex(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: usize) 
     let locked = word(decoder, kind, "inner", spot)? != 0;
     let poisoned = word(decoder, kind, "poison", spot)? != 0;
     if depth >= decoder.bounds.depth {
-        return Ok(Decoded::absent("left out: deeper than the limit"));
+        return Ok(Decoded::cut("deeper than the limit"));
     }
     let state = match (locked, poisoned) {
         (false, false) => "unlocked",
