@@ -109,3 +109,82 @@ pub(crate) fn interrupted_by_signal(
     }
     Ok(interrupted)
 }
+
+/// Registers of a thread as a core keeps them: `struct elf_prstatus`, `struct user_regs_struct` at byte 112.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreRegisters {
+    words: [u64; CORE_REGISTERS],
+}
+
+const CORE_REGISTERS: usize = 27;
+const CORE_REGISTERS_AT: usize = 112;
+/// DWARF numbers in that order; the gap is `orig_rax`, and what follows rsp has no number here.
+const CORE_ORDER: [Option<u16>; 20] = [
+    Some(15),
+    Some(14),
+    Some(13),
+    Some(12),
+    Some(RBP),
+    Some(RBX),
+    Some(11),
+    Some(10),
+    Some(9),
+    Some(8),
+    Some(0),
+    Some(2),
+    Some(1),
+    Some(4),
+    Some(5),
+    None,
+    Some(RIP),
+    None,
+    None,
+    Some(RSP),
+];
+const CORE_RSI: usize = 13;
+const CORE_RDI: usize = 14;
+const CORE_ORIG_RAX: usize = 15;
+const SYS_FUTEX: u64 = 202;
+/// `FUTEX_WAIT`, `FUTEX_LOCK_PI`, `FUTEX_WAIT_BITSET`, `FUTEX_WAIT_REQUEUE_PI` (futex(2)).
+const FUTEX_WAITS: [u64; 4] = [0, 6, 9, 11];
+
+impl CoreRegisters {
+    /// Out of the description of an `NT_PRSTATUS` note.
+    pub(crate) fn read(status: &[u8]) -> Option<Self> {
+        let bytes = status.get(CORE_REGISTERS_AT..CORE_REGISTERS_AT + CORE_REGISTERS * 8)?;
+        let mut words = [0; CORE_REGISTERS];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().ok()?);
+        }
+        Some(Self { words })
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        self.words.get(at).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn registers(&self) -> Registers {
+        let mut registers = Registers::default();
+        for (number, value) in CORE_ORDER.iter().zip(self.words) {
+            if let Some(number) = number {
+                registers.set(*number, Some(value));
+            }
+        }
+        registers
+    }
+
+    /// In a system call or not: outside of one the kernel keeps -1 where its number would be.
+    pub(crate) fn state(&self) -> freezeframe_model::ThreadState {
+        if (self.word(CORE_ORIG_RAX) as i64) < 0 {
+            freezeframe_model::ThreadState::Running
+        } else {
+            freezeframe_model::ThreadState::Sleeping
+        }
+    }
+
+    /// Address of the futex word that the thread waits on.
+    pub(crate) fn futex(&self) -> Option<u64> {
+        let waits = FUTEX_WAITS.contains(&(self.word(CORE_RSI) & 0x7f));
+        (self.word(CORE_ORIG_RAX) == SYS_FUTEX && waits).then(|| self.word(CORE_RDI))
+    }
+}

@@ -1,4 +1,4 @@
-//! A whole capture: every thread's frames, the failing thread's variables, the site, and a list of what is missing.
+//! A whole capture: every thread's frames and variables, the site, and a list of what is missing.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -75,7 +75,7 @@ impl Default for Options {
             breadth: 64,
             string_bytes: 4096,
             variables_max: 20_000,
-            time: Duration::from_secs(10),
+            time: Duration::from_secs(2),
             source_lines: 5,
             user_code: UserCode::default(),
         }
@@ -83,6 +83,10 @@ impl Default for Options {
 }
 
 /// Decodes stopped threads into frames and values. All texts have passed `redactor`.
+///
+/// What matters most comes first, so that a short budget cuts the least: the failing thread's stack and the variables of its
+/// user frames; the stacks of all threads; the variables of their user frames; last the failing thread's library frames,
+/// shallowly. Each may use what those before it left, and no single value more than a part of what is left.
 ///
 /// Never fails as a whole: what could not be had is in [`Capture::not_captured`] or stands in the variable's place.
 pub fn capture(
@@ -94,13 +98,13 @@ pub fn capture(
 ) -> Capture {
     let begun = Instant::now();
     let session = Session::new(modules);
-    let deadline = begun.checked_add(options.time).unwrap_or(begun);
     let mut work = Work {
         memory,
         session: &session,
         options,
         redactor,
-        deadline,
+        begun,
+        variables_spent: 0,
         out: Capture::default(),
         seen: Vec::new(),
         locks: OnceCell::new(),
@@ -112,11 +116,23 @@ pub fn capture(
         work.out.lose(format!("{left} threads"), format!("only {THREADS_MAX} threads are captured"));
         ordered.truncate(THREADS_MAX);
     }
-    for thread in &ordered {
-        work.thread(thread, threads);
+    let behind = ordered.iter().take_while(|thread| thread.failing).count();
+    let (failing, others) = ordered.split_at(behind);
+    let mut walked: Vec<Walked<'_>> = failing.iter().map(|thread| work.stack(thread, STACKS)).collect();
+    for walked in &mut walked {
+        work.out.site = site(&walked.shown);
+        work.source(&walked.shown);
+        work.variables(walked, &FAILING);
     }
-    if ordered.iter().any(|thread| !thread.failing) {
-        work.out.lose("variables of the other threads", "only the failing thread's variables are decoded");
+    walked.extend(others.iter().map(|thread| work.stack(thread, STACKS)));
+    for walked in walked.iter_mut().skip(behind) {
+        work.variables(walked, &OTHERS);
+    }
+    for walked in walked.iter_mut().take(behind) {
+        work.variables(walked, &LIBRARIES);
+    }
+    for walked in walked {
+        work.finish(walked, threads);
     }
     work.site();
     work.module_losses();
@@ -127,16 +143,70 @@ pub fn capture(
     capture
 }
 
+/// A part of the work on variables.
+struct Phase {
+    /// Whose variables, for the list of losses.
+    what: &'static str,
+    /// Library frames, rather than the user's.
+    libraries: bool,
+    /// Parts of a hundred of the time and of the variables after which it ends; what was not used before is its, too.
+    until: u32,
+    /// Bounds of its values, where the options allow more.
+    depth: usize,
+    breadth: usize,
+    string_bytes: usize,
+}
+
+const FAILING: Phase = Phase {
+    what: "some frames of the failing thread",
+    libraries: false,
+    until: 50,
+    depth: usize::MAX,
+    breadth: usize::MAX,
+    string_bytes: usize::MAX,
+};
+/// Parts of a hundred of the time after which frames are named by their symbols alone.
+const STACKS: u32 = 75;
+const OTHERS: Phase = Phase {
+    what: "some frames of the other threads",
+    libraries: false,
+    until: 90,
+    depth: 4,
+    breadth: 32,
+    string_bytes: 1024,
+};
+const LIBRARIES: Phase = Phase {
+    what: "some library frames",
+    libraries: true,
+    until: 100,
+    depth: 2,
+    breadth: 16,
+    string_bytes: 512,
+};
+
+/// Part of what is left that one frame may take.
+const FRAME_SHARE: u32 = 2;
+/// Variables that a frame may always have, as long as there are any.
+const FRAME_VARIABLES_MIN: usize = 200;
+
 struct Work<'w, 'a> {
     memory: &'w dyn Memory,
     session: &'w Session<'a>,
     options: &'w Options,
     redactor: &'w Redactor,
-    deadline: Instant,
+    begun: Instant,
+    variables_spent: usize,
     out: Capture,
     /// By module of the capture: its index in the session.
     seen: Vec<usize>,
     locks: OnceCell<Locks>,
+}
+
+/// A thread whose stack is known.
+struct Walked<'t> {
+    thread: &'t StoppedThread,
+    stack: Stack,
+    shown: Vec<Shown>,
 }
 
 /// A frame of the capture with what is needed to go on with it.
@@ -148,12 +218,20 @@ struct Shown {
 }
 
 impl Work<'_, '_> {
-    fn thread(&mut self, thread: &StoppedThread, threads: &[StoppedThread]) {
+    /// When so many hundredths of the time are over.
+    fn deadline(&self, hundredths: u32) -> Instant {
+        let part = self.options.time.saturating_mul(hundredths) / 100;
+        self.begun.checked_add(part).unwrap_or(self.begun)
+    }
+
+    fn stack<'t>(&mut self, thread: &'t StoppedThread, until: u32) -> Walked<'t> {
         let stack = self.session.modules.unwind(self.memory, &thread.registers, self.options.max_frames);
-        let mut shown = self.frames(thread, &stack);
-        if thread.failing {
-            self.variables(&stack, &mut shown);
-        }
+        let shown = self.frames(thread, &stack, self.deadline(until));
+        Walked { thread, stack, shown }
+    }
+
+    fn finish(&mut self, walked: Walked<'_>, threads: &[StoppedThread]) {
+        let Walked { thread, stack, shown } = walked;
         let truncated = match &stack.end {
             StackEnd::Complete => None,
             StackEnd::Stopped(reason) => {
@@ -167,10 +245,6 @@ impl Work<'_, '_> {
                 "there was no unwind table: the frame pointer or the top of the stack was followed",
             );
         }
-        if thread.failing {
-            self.out.site = site(&shown);
-            self.source(&shown);
-        }
         self.out.threads.push(Thread {
             id: thread.id,
             name: self.redactor.text(&thread.name).into_owned(),
@@ -183,10 +257,10 @@ impl Work<'_, '_> {
         });
     }
 
-    fn frames(&mut self, thread: &StoppedThread, stack: &Stack) -> Vec<Shown> {
+    fn frames(&mut self, thread: &StoppedThread, stack: &Stack, deadline: Instant) -> Vec<Shown> {
         let mut shown = Vec::new();
         for (physical, frame) in stack.frames.iter().enumerate() {
-            let located = if Instant::now() < self.deadline {
+            let located = if Instant::now() < deadline {
                 self.session.locate(frame)
             } else {
                 self.out.lose(format!("lines of thread {}", thread.id), "time ran out");
@@ -238,50 +312,50 @@ impl Work<'_, '_> {
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
-    fn variables(&mut self, stack: &Stack, shown: &mut [Shown]) {
+    /// Variables of the user's frames of a thread, or of the others, as far as the phase's budget goes.
+    fn variables(&mut self, walked: &mut Walked<'_>, phase: &Phase) {
+        let deadline = self.deadline(phase.until);
+        let share = self.options.variables_max.saturating_mul(phase.until as usize) / 100;
+        let Walked { stack, shown, .. } = walked;
         let reading = Reading {
             session: self.session,
             memory: self.memory,
             redactor: Some(self.redactor),
             bounds: Bounds {
-                depth: self.options.depth,
-                breadth: self.options.breadth,
-                string_bytes: self.options.string_bytes,
+                depth: self.options.depth.min(phase.depth),
+                breadth: self.options.breadth.min(phase.breadth),
+                string_bytes: self.options.string_bytes.min(phase.string_bytes),
             },
             frames: &stack.frames,
         };
-        let mut budget = Budget::new(self.options.variables_max, self.deadline);
-        let mut libraries = false;
         for index in 0..shown.len() {
             let Some(Shown { frame, located, physical }) = shown.get(index) else { break };
             let (physical, kind, line) = (*physical, frame.kind, frame.line);
             let Some(activation) = located.activation.clone() else { continue };
-            if kind != FrameKind::User {
-                libraries = true;
+            if (kind != FrameKind::User) != phase.libraries {
                 continue;
             }
-            if budget.variables == 0 {
-                self.out.lose(
-                    format!("variables of frame {index}"),
-                    "the limit of variables or of time is reached",
-                );
-                continue;
+            let left = share.saturating_sub(self.variables_spent);
+            let now = Instant::now();
+            if left == 0 || now >= deadline {
+                let why = if left == 0 { "the limit of variables is reached" } else { "time ran out" };
+                self.out.lose(format!("variables of {}", phase.what), why);
+                return;
             }
             // The activations of one physical frame lie together; its own function is the last of them.
             let last = shown.iter().rev().find(|other| other.physical == physical);
             let outermost =
                 last.and_then(|last| last.located.activation.clone()).unwrap_or_else(|| activation.clone());
+            let own = (left / FRAME_SHARE as usize).max(FRAME_VARIABLES_MIN).min(left);
+            let mut budget = Budget::new(own, now + deadline.saturating_duration_since(now) / FRAME_SHARE);
             let variables = reading.variables(physical, &activation, &outermost, line, &mut budget);
+            self.variables_spent = self.variables_spent.saturating_add(own.saturating_sub(budget.variables));
+            if !phase.libraries && variables.iter().any(was_cut) {
+                self.out.lose("parts of some variables", "larger than the limits; each place is marked");
+            }
             if let Some(shown) = shown.get_mut(index) {
                 shown.frame.variables = variables;
             }
-        }
-        if libraries {
-            self.out.lose("variables of library frames", "only frames of the service's own code are decoded");
-        }
-        let cut = shown.iter().flat_map(|shown| &shown.frame.variables).any(was_cut);
-        if cut {
-            self.out.lose("parts of some variables", "larger than the limits; each place is marked");
         }
     }
 
@@ -400,12 +474,7 @@ mod tests {
         let losses: Vec<&str> = capture.not_captured.iter().map(|loss| loss.what.as_str()).collect();
         assert_eq!(
             losses,
-            [
-                "outer frames of thread 2",
-                "outer frames of thread 1",
-                "outer frames of thread 3",
-                "variables of the other threads"
-            ]
+            ["outer frames of thread 2", "outer frames of thread 1", "outer frames of thread 3"]
         );
     }
 
