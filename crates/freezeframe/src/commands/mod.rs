@@ -5,6 +5,7 @@ mod attach;
 mod demo;
 mod demo_story;
 mod doctor;
+mod post_mortem;
 mod run;
 mod shim;
 mod show;
@@ -51,7 +52,7 @@ enum Command {
     Export(transfer::ExportArguments),
     /// Take an exported incident into this data directory.
     Import(transfer::ImportArguments),
-    /// Show an exported incident without importing it.
+    /// Show an exported incident without importing it, or an ELF core of any program.
     Open(transfer::OpenArguments),
     /// Tell what this host can do, and how to get the rest.
     Doctor(doctor::Arguments),

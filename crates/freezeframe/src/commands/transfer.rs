@@ -1,15 +1,19 @@
 //! `export`, `import`, `open`: an incident as one file. Reading it needs neither the service nor its debug information.
+//! `open` reads cores as well.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use freezeframe_api::dto::IncidentView;
-use freezeframe_model::IncidentId;
+use freezeframe_api::dto::{IncidentView, VariableShape};
+use freezeframe_debuginfo::{Bounds, Obstacle, Options};
+use freezeframe_model::{Capture, IncidentId};
+use freezeframe_redact::Redactor;
 use freezeframe_store::Store;
 
-use super::DataDirectory;
-use crate::error::CommandError;
+use super::{DataDirectory, post_mortem};
+use crate::error::{CommandError, Kind};
 use crate::render;
 
 #[derive(clap::Args)]
@@ -36,11 +40,26 @@ pub(crate) struct ImportArguments {
 
 #[derive(clap::Args)]
 pub(crate) struct OpenArguments {
-    /// An exported file.
+    /// An exported file, or an ELF core (plain or zstd).
     file: PathBuf,
     /// As JSON.
     #[arg(long)]
     json: bool,
+    /// Show the value of this expression instead, for example `order.items[3].price`.
+    #[arg(long, value_name = "EXPRESSION")]
+    eval: Option<String>,
+    /// Thread in which to evaluate [default: the failing one].
+    #[arg(long, value_name = "ID", requires = "eval")]
+    thread: Option<i32>,
+    /// Number of the frame in which to evaluate [default: that of the site].
+    #[arg(long, value_name = "NUMBER", requires = "eval")]
+    frame: Option<usize>,
+    /// First element or field of the value to show.
+    #[arg(long, default_value_t = 0, value_name = "NUMBER", requires = "eval")]
+    offset: usize,
+    /// How many of them.
+    #[arg(long, default_value_t = 100, value_name = "NUMBER", requires = "eval")]
+    count: usize,
 }
 
 /// Whole or not at all: a file that exists is replaced only by a complete one.
@@ -84,9 +103,61 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<i32, CommandError> {
 }
 
 pub(crate) fn open(arguments: &OpenArguments) -> Result<i32, CommandError> {
-    let (incident, capture) = freezeframe_store::read_capsule(&mut open_file(&arguments.file)?)?;
+    let options = Options { time: POST_MORTEM_TIME, ..Options::default() };
+    let core = post_mortem::open(&arguments.file, &options)?;
+    let (incident, capture) = match &core {
+        Some(core) => (core.incident.clone(), Some(core.capture.clone())),
+        None => freezeframe_store::read_capsule(&mut open_file(&arguments.file)?)?,
+    };
+    if let Some(expression) = &arguments.eval {
+        return evaluate(arguments, expression, core.as_ref(), capture.as_ref(), &options);
+    }
     match arguments.json {
-        true => super::print_json(&IncidentView::from((&incident, capture.as_ref()))),
+        true => {
+            let mut view = IncidentView::from((&incident, capture.as_ref()));
+            view.id = render::label(&incident);
+            super::print_json(&view)
+        }
         false => super::print(&render::incident(&incident, capture.as_ref(), super::style())),
+    }
+}
+
+/// Nobody waits for a process that is dead: a large core may take longer than a live one.
+const POST_MORTEM_TIME: Duration = Duration::from_secs(10);
+
+/// In a core all of its memory can be asked for; of an exported incident, what was captured.
+fn evaluate(
+    arguments: &OpenArguments,
+    expression: &str,
+    core: Option<&post_mortem::PostMortem>,
+    capture: Option<&Capture>,
+    options: &Options,
+) -> Result<i32, CommandError> {
+    let capture =
+        capture.ok_or_else(|| CommandError::new(Kind::NotFound, "nothing was captured of this incident"))?;
+    let failing = || capture.failing_thread().or(capture.threads.first()).map(|thread| thread.id);
+    let thread = arguments.thread.or_else(failing).unwrap_or_default();
+    let site = || freezeframe_api::words::site_frame(capture).map(|(number, _)| number);
+    let frame = arguments.frame.or_else(|| arguments.thread.is_none().then(site).flatten()).unwrap_or(0);
+    let bounds = Bounds { offset: arguments.offset, breadth: arguments.count, ..Bounds::default() };
+    let value = match core {
+        Some(found) => {
+            let redactor = Redactor::default();
+            found.core.inspection(options).evaluate(thread, frame, expression, bounds, Some(&redactor))
+        }
+        None => freezeframe_debuginfo::evaluate_captured(capture, thread, frame, expression),
+    };
+    let value = value.map_err(|error| {
+        let kind = match error.obstacle {
+            Obstacle::Syntax => Kind::Usage,
+            Obstacle::NotFound | Obstacle::NotCaptured => Kind::NotFound,
+            Obstacle::Redacted => Kind::Denied,
+            _ => Kind::Failed,
+        };
+        CommandError::new(kind, error.explain(expression))
+    })?;
+    match arguments.json {
+        true => super::print_json(&VariableShape::from(&value)),
+        false => super::print(&render::variable(&value, super::style())),
     }
 }

@@ -12,7 +12,7 @@ mod tasks;
 mod tests;
 
 use freezeframe_api::words;
-use freezeframe_model::{Capture, Incident, Timestamp};
+use freezeframe_model::{Capture, Incident, IncidentId, Timestamp, Variable};
 
 use page::Page;
 use page::Tone::{Bad, Blue, Good, Plain, Soft, Strong, Warn};
@@ -33,6 +33,21 @@ pub(crate) struct Style {
     pub(crate) tasks: bool,
 }
 
+/// Stands for a core that was never an incident here; incidents count from 1.
+pub(crate) const CORE_ID: IncidentId = IncidentId(0);
+
+/// How an incident is called.
+pub(crate) fn label(incident: &Incident) -> String {
+    if incident.id == CORE_ID { "core".to_owned() } else { incident.id.to_string() }
+}
+
+/// One value with what is below it.
+pub(crate) fn variable(variable: &Variable, style: Style) -> String {
+    let mut page = Page::new(style);
+    stack::value(&mut page, variable);
+    page.finish()
+}
+
 /// The page of an incident, as of now.
 pub(crate) fn incident(incident: &Incident, capture: Option<&Capture>, style: Style) -> String {
     incident_at(incident, capture, style, Timestamp::now())
@@ -42,16 +57,24 @@ pub(crate) fn incident(incident: &Incident, capture: Option<&Capture>, style: St
 fn incident_at(incident: &Incident, capture: Option<&Capture>, style: Style, now: Timestamp) -> String {
     let mut page = Page::new(style);
     head(&mut page, incident, now);
-    impact(&mut page, incident, now);
+    let is_core = incident.id == CORE_ID;
+    if !is_core {
+        impact(&mut page, incident, now);
+    }
     stack::site(&mut page, incident, capture);
     if let Some(capture) = capture {
         stack::failing(&mut page, capture);
         stack::others(&mut page, capture);
         tasks::tasks(&mut page, &capture.tasks, style.tasks);
     }
-    evidence::request(&mut page, &incident.request);
-    evidence::logs(&mut page, &incident.logs);
+    if !is_core {
+        evidence::request(&mut page, &incident.request);
+        evidence::logs(&mut page, &incident.logs);
+    }
     evidence::not_captured(&mut page, incident, capture);
+    if is_core {
+        return page.finish();
+    }
     page.heading("Next", "");
     for (command, meaning) in words::next_commands(incident) {
         page.line(2, &[(Strong, &format!("{command:<30}")), (Soft, " "), (Soft, meaning)]);
@@ -74,7 +97,7 @@ fn head(page: &mut Page, incident: &Incident, now: Timestamp) {
     facts += &format!("  {} ({ago} ago)", words::date_and_time(incident.captured_at));
     page.line(
         0,
-        &[(Strong, &incident.id.to_string()), (Plain, "  "), (tone, &state), (Plain, "  "), (Soft, &facts)],
+        &[(Strong, &label(incident)), (Plain, "  "), (tone, &state), (Plain, "  "), (Soft, &facts)],
     );
     page.blank();
     let message = incident.message.trim();

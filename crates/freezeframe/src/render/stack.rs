@@ -59,6 +59,20 @@ fn beside(line: &str, variables: &[Variable]) -> String {
     values.take(MAX_BESIDE).collect()
 }
 
+/// Values of an answer, and levels below it.
+const MAX_ANSWER: usize = 10_000;
+const MAX_ANSWER_DEPTH: usize = 16;
+
+/// One value that was asked for, whole.
+pub(super) fn value(page: &mut Page, variable: &Variable) {
+    let (mut left, mut skipped) = (MAX_ANSWER, 0);
+    let column = variable.name.chars().count().clamp(8, 40);
+    tree(page, 0, variable, MAX_ANSWER_DEPTH, column, &mut left, &mut skipped);
+    if skipped > 0 {
+        page.line(0, &[(Soft, &format!("… {} more; `--json` has them all", words::counted(skipped, "value")))]);
+    }
+}
+
 /// Variables as an indented tree.
 pub(super) fn variables(page: &mut Page, indent: usize, variables: &[Variable], max: usize) {
     let mut left = max;
