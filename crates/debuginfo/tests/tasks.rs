@@ -110,15 +110,15 @@ fn check(build: Build, mode: &str) -> Capture {
             customer = "boxed"
             attempts = 0
             label = "boxed#0"
-          program::boxed::{async_block#0} main.rs:63
+          program::boxed::{async_block#0} main.rs:65
             depth = 0
-          program::boxed::{async_block#0} main.rs:65
+          program::boxed::{async_block#0} main.rs:67
             depth = 1
-          program::boxed::{async_block#0} main.rs:65
+          program::boxed::{async_block#0} main.rs:67
             depth = 2
         program::chooser Idle for any of: tokio::time::sleep::Sleep; tokio::sync::oneshot::Receiver; program::sleeper (main.rs:22) › tokio::time::sleep::Sleep
           program::chooser::{closure#0} select.rs
-          program::chooser main.rs:46
+          program::chooser main.rs:48
             stop
             choice = 3
             disabled = 0
@@ -141,7 +141,7 @@ fn check(build: Build, mode: &str) -> Capture {
             total
         program::joiner Idle for all of: program::sleeper (main.rs:22) › tokio::time::sleep::Sleep; program::sleeper (main.rs:22) › tokio::time::sleep::Sleep
           program::joiner::{closure#0} join.rs
-          program::joiner main.rs:55
+          program::joiner main.rs:57
             futures
         program::limited Idle for tokio::time::sleep::Sleep
           tokio::time::sleep::Sleep

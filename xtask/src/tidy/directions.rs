@@ -22,6 +22,7 @@ const TIERS: &[(&str, u8)] = &[
     ("freezeframe", 3),
     ("freezeframe-sdk", 3),
     ("freezeframe-example-shop", 3),
+    ("freezeframe-tasks-program", 3),
     ("xtask", 4),
     ("bench", 4),
 ];

@@ -23,6 +23,8 @@ const LAYERS_MAX: usize = 128;
 const INSIDE_MAX: usize = 4;
 /// Alternatives of one `select!` or `join!`; the macros allow 64.
 const BRANCHES_MAX: usize = 64;
+/// Frames of one alternative that are named.
+const BRANCH_FRAMES_MAX: usize = 8;
 /// `select!` in `select!`.
 const NESTING_MAX: usize = 3;
 /// Variables of one frame, children counted.
@@ -284,7 +286,12 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
             in_macro: None,
         };
         let walked = walker.walk(branch);
-        let places = walked.frames.iter().filter(|frame| frame.line > 0).map(|frame| {
+        // Of a library's own depths the entrance is enough.
+        let has_own = walked.frames.iter().any(|frame| frame.kind == FrameKind::User);
+        let told = walked.frames.iter().filter(|frame| frame.line > 0);
+        let told = told.filter(|frame| !has_own || frame.kind == FrameKind::User);
+        let most = if has_own { BRANCH_FRAMES_MAX } else { 1 };
+        let places = told.take(most).map(|frame| {
             let file = frame.file.rsplit('/').next().unwrap_or_default();
             format!("{} ({file}:{})", frame.function, frame.line)
         });

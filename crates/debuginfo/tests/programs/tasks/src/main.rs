@@ -37,7 +37,9 @@ async fn locker(ledger: Arc<Mutex<u64>>) {
 
 async fn consumer(mut orders: mpsc::Receiver<u64>) -> u64 {
     let mut sum = 100u64;
-    while let Some(order) = orders.recv().await /* consumer waits */ {
+    while let Some(order) = orders.recv().await
+    /* consumer waits */
+    {
         sum += order;
     }
     sum
@@ -69,15 +71,13 @@ fn boxed(depth: u32) -> Pin<Box<dyn Future<Output = usize> + Send>> {
 /// A future around a future, as instrumentation makes them.
 struct Named<F> {
     name: &'static str,
-    inner: F,
+    inner: Pin<Box<F>>,
 }
 
 impl<F: Future> Future for Named<F> {
     type Output = F::Output;
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: `inner` is pinned with the whole and never moved out.
-        let inner = unsafe { self.map_unchecked_mut(|named| &mut named.inner) };
-        inner.poll(context)
+        self.get_mut().inner.as_mut().poll(context)
     }
 }
 
@@ -88,7 +88,7 @@ impl<F> Drop for Named<F> {
 }
 
 async fn limited() -> bool {
-    let named = Named { name: "limited", inner: sleeper("named".to_owned(), 5) };
+    let named = Named { name: "limited", inner: Box::pin(sleeper("named".to_owned(), 5)) };
     timeout(HOUR, named).await.is_ok() // limited waits
 }
 
