@@ -161,7 +161,7 @@ fn check(build: Build, mode: &str) -> Capture {
             ledger
             amount = 17
         program::outer Running
-          program::main::{closure#0} main.rs:148
+          program::main::{closure#0} main.rs:151
           program::inner::{async_fn#0} main.rs:110
           program::middle::{async_fn#0} main.rs:104
           program::outer::{async_fn#0} main.rs:96
@@ -198,7 +198,7 @@ fn tasks_of_several_threads() {
         })
         .collect();
     expect![[r#"
-        outer main.rs:133
+        outer main.rs:136
         holder main.rs:119
         locker main.rs:120
         sleeper main.rs:122
@@ -225,6 +225,25 @@ fn optimised_tasks_of_several_threads() {
 #[test]
 fn optimised_tasks_of_one_thread() {
     check(Build::Release, "current");
+}
+
+#[test]
+fn thousands_of_tasks_are_read_within_bounds() {
+    let seized = Seized::start(&build(Build::Release), &["many"]);
+    let begun = Instant::now();
+    let capture = seized.capture();
+    // A quarter of a capture's ten seconds, and as much again for the threads.
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    assert_eq!(capture.tasks.len(), 4_096);
+    let with_variables = |task: &&Task| task.frames.iter().any(|frame| !frame.variables.is_empty());
+    assert!(capture.tasks.iter().filter(with_variables).count() <= 256);
+    assert!(capture.tasks.iter().filter(|task| task.waits_for.is_some()).count() > 4_000);
+    let losses = losses(&capture);
+    assert!(losses.contains(&"some asynchronous tasks: only 4096 are read".to_owned()), "{losses:?}");
+    assert!(
+        losses.contains(&"variables of some tasks: only those of 256 are decoded".to_owned()),
+        "{losses:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Tasks that wait, each in a way of its own, until one of them panics and keeps everything where it is.
 //!
-//! `tasks multi` runs them on two worker threads, `tasks current` on the main thread. Prints the id of the thread that
+//! `tasks multi` runs them on two worker threads, `tasks current` on the main thread, and `tasks many` with thousands more. Prints the id of the thread that
 //! panicked once it stands still; ends when its standard input does.
 
 use std::future::Future;
@@ -111,7 +111,7 @@ async fn inner(order: u64) -> u64 {
     rest
 }
 
-async fn everything() {
+async fn everything(more: u32) {
     let ledger = Arc::new(Mutex::new(0));
     let (order, orders) = mpsc::channel(1);
     let (stop, stopped) = oneshot::channel();
@@ -130,6 +130,9 @@ async fn everything() {
         sleep(HOUR).await; // block waits
         drop(held);
     });
+    for number in 0..more {
+        tokio::spawn(sleeper("many".to_owned(), number));
+    }
     let _ended = tokio::spawn(outer(7)).await;
     drop(tasks);
 }
@@ -146,10 +149,12 @@ fn stand_still() {
 
 fn main() -> std::io::Result<()> {
     std::panic::set_hook(Box::new(|_| stand_still()));
-    let mut builder = match std::env::args().nth(1).as_deref() {
-        Some("current") => tokio::runtime::Builder::new_current_thread(),
+    let mode = std::env::args().nth(1).unwrap_or_default();
+    let mut builder = match mode.as_str() {
+        "current" | "many" => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    builder.worker_threads(2).enable_time().build()?.block_on(everything());
+    let more = if mode == "many" { 5_000 } else { 0 };
+    builder.worker_threads(2).enable_time().build()?.block_on(everything(more));
     Ok(())
 }
