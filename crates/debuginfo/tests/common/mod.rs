@@ -106,7 +106,7 @@ pub fn run_until_nth_stop(path: &Path, nth: usize) -> Stopped {
     Stopped { memory, signal, registers: registers(pid), child }
 }
 
-fn registers(pid: i32) -> Registers {
+pub fn registers(pid: i32) -> Registers {
     all_registers(pid).0
 }
 
