@@ -21,6 +21,7 @@ struct Row {
 #[derive(Default)]
 pub(crate) struct Lines {
     files: Vec<String>,
+    /// Without those of line 0: what the compiler put in between belongs to the line before it.
     rows: Vec<Row>,
     /// Contiguous code: begin, end, first row, row behind the last; ascending by begin.
     sequences: Vec<(u64, u64, usize, usize)>,
@@ -33,6 +34,7 @@ impl Lines {
         lines.read_files(dwarf, unit, program.header());
         let mut rows = program.rows();
         let mut first = 0;
+        let mut last_is_statement = false;
         let mut patience = Patience::new();
         while let Ok(Some((_, row))) = rows.next_row() {
             if row.end_sequence() {
@@ -43,12 +45,19 @@ impl Lines {
                     lines.sequences.push((begin, row.address(), first, lines.rows.len()));
                 }
                 first = lines.rows.len();
-            } else {
-                lines.rows.push(Row {
-                    address: row.address(),
-                    file: u32::try_from(row.file_index()).unwrap_or(u32::MAX),
-                    line: row.line().and_then(|line| u32::try_from(line.get()).ok()).unwrap_or(0),
-                });
+            } else if let Some(line) = row.line().and_then(|line| u32::try_from(line.get()).ok()) {
+                let file = u32::try_from(row.file_index()).unwrap_or(u32::MAX);
+                let row_at = Row { address: row.address(), file, line };
+                let same = lines.rows.len() > first
+                    && lines.rows.last().is_some_and(|last| last.address == row_at.address);
+                // Of several rows for one address the last statement counts, where there is any.
+                if same && (row.is_stmt() || !last_is_statement) {
+                    lines.rows.pop();
+                }
+                if !same || row.is_stmt() || !last_is_statement {
+                    lines.rows.push(row_at);
+                    last_is_statement = row.is_stmt();
+                }
             }
             if lines.rows.len() >= ROWS_MAX || patience.is_over() {
                 break;
