@@ -188,13 +188,24 @@ impl<'a> Reading<'_, 'a> {
             register: register_of(&callee_view, function, expression)?,
         };
         let call = site.find(&view, around.die).ok_or(absent.clone())?;
-        // Only a call that names its target proves that no tail call came between.
-        let target = call.origin.and_then(|origin| view.function_name(origin));
-        if target.is_none() || target != callee_view.function_name(function) {
-            return Err(absent);
-        }
         let entry_value = |expression| self.entry_value(caller_index, around.die, expression, callers);
         let context = self.context(&view, caller_index, around.die, &entry_value).ok_or(absent.clone())?;
+        // Only a call whose target is known proves that no tail call came between.
+        let called = match (call.origin, call.target) {
+            (Some(origin), _) => {
+                let name = view.function_name(origin);
+                name.is_some() && name == callee_view.function_name(function)
+            }
+            (None, Some(target)) => {
+                let target = evaluate_value(target, &context)?;
+                callee_view.entry_point(function)
+                    == Some(target.wrapping_sub(callee.pc.wrapping_sub(callee.module_offset)))
+            }
+            (None, None) => false,
+        };
+        if !called {
+            return Err(absent);
+        }
         evaluate_value(call.value.ok_or(absent)?, &context)
     }
 }
@@ -286,6 +297,8 @@ struct CallSite {
 
 struct Call<'a> {
     origin: Option<Die>,
+    /// Where the target's address is, of a call through a pointer.
+    target: Option<Expression<Reader<'a>>>,
     value: Option<Expression<Reader<'a>>>,
 }
 
@@ -329,7 +342,10 @@ impl CallSite {
                 let origin = entry.attr_value(gimli::DW_AT_call_origin);
                 let origin = origin.or_else(|| entry.attr_value(gimli::DW_AT_abstract_origin));
                 let origin = origin.and_then(|origin| view.resolve(function.unit, origin));
-                call = Some((entry.depth(), Call { origin, value: None }));
+                let target = entry.attr_value(gimli::DW_AT_call_target);
+                let target = target.or_else(|| entry.attr_value(gimli::DW_AT_GNU_call_site_target));
+                let target = target.and_then(|target| target.exprloc_value());
+                call = Some((entry.depth(), Call { origin, target, value: None }));
             }
         }
         call.map(|(_, call)| call)

@@ -1,5 +1,7 @@
 //! Functions of a unit: which one an address belongs to, what was inlined there, which variables are in scope, and names.
 
+use std::rc::Rc;
+
 use gimli::{AttributeValue, UnitOffset};
 
 use super::units::{put_ranges, take_ranges};
@@ -276,26 +278,62 @@ impl<'a> View<'a> {
             let name = name.or_else(|| entry.attr_value(gimli::DW_AT_MIPS_linkage_name));
             if let Some(name) = name.and_then(|name| self.text(unit, name)) {
                 let name = demangle::demangle(&name);
-                // The older mangling calls closures, async functions and async blocks alike.
-                let outer = name.strip_suffix("{{closure}}");
-                let own = outer.and_then(|_| self.name(die)).filter(|own| own.starts_with('{'));
-                return Some(outer.zip(own).map_or(name.clone(), |(outer, own)| format!("{outer}{own}")));
+                return Some(self.with_own_closures(name, &origins));
             }
         }
         let (die, _, _) = origins.iter().find(|(_, _, entry)| entry.has_attr(gimli::DW_AT_name))?;
         self.qualified_name(*die)
     }
 
+    /// The older mangling calls closures, async functions and async blocks alike; their entries have names of their own.
+    fn with_own_closures(&self, name: String, origins: &[(Die, Rc<Unit<'a>>, Entry<'a>)]) -> String {
+        let named = origins.iter().find(|(_, _, entry)| entry.has_attr(gimli::DW_AT_name));
+        let Some((die, _, _)) = named.filter(|_| name.ends_with("{{closure}}")) else { return name };
+        let mut outer = name.as_str();
+        let mut own = Vec::new();
+        for part in self.path(*die).unwrap_or_default() {
+            let behind = outer.strip_suffix("::").unwrap_or(outer);
+            let Some(rest) = behind.strip_suffix("{{closure}}").filter(|_| part.starts_with('{')) else {
+                break;
+            };
+            outer = rest;
+            own.push(part);
+        }
+        own.reverse();
+        format!("{outer}{}", own.join("::"))
+    }
+
     /// An entry's own name behind the names of the scopes around it, joined by `::`.
     pub(crate) fn qualified_name(&self, die: Die) -> Option<String> {
+        let mut parts = self.path(die)?;
+        parts.reverse();
+        Some(parts.join("::"))
+    }
+
+    /// An entry's own name, then those of the scopes around it, outwards.
+    fn path(&self, die: Die) -> Option<Vec<String>> {
         let mut parts = vec![self.name(die)?];
         let around =
             self.functions(die.unit).map(|functions| functions.around(die.offset)).unwrap_or_default();
         for offset in around {
-            parts.extend(self.name(Die { unit: die.unit, offset }));
+            let scope = Die { unit: die.unit, offset };
+            let is_namespace =
+                || self.entry(scope).is_some_and(|(_, entry)| entry.tag() == gimli::DW_TAG_namespace);
+            let anonymous = || is_namespace().then(|| "(anonymous namespace)".to_owned());
+            parts.extend(self.name(scope).or_else(anonymous));
         }
-        parts.reverse();
-        Some(parts.join("::"))
+        Some(parts)
+    }
+
+    /// Where a function begins (in the file).
+    pub(crate) fn entry_point(&self, function: Die) -> Option<u64> {
+        let (unit, entry) = self.entry(function)?;
+        let entry_pc = entry.attr_value(gimli::DW_AT_entry_pc);
+        match entry_pc.or_else(|| entry.attr_value(gimli::DW_AT_low_pc)) {
+            Some(value) => self.dwarf.attr_address(&unit.unit, value).ok()?,
+            // The unlikely parts of a function that was split come last.
+            None => self.dwarf.die_ranges(&unit.unit, &entry).ok()?.next().ok()?.map(|range| range.begin),
+        }
     }
 
     /// `DW_AT_name` of the entry or of what it is an instance of.
