@@ -194,7 +194,7 @@ fn step_with<'a, S: UnwindSection<Reader<'a>>>(
     let row = entry.unwind_info_for_address(section, bases, scratch, address)?;
     let cfa = match row.cfa() {
         CfaRule::RegisterAndOffset { register, offset } => {
-            from.register(register.0).ok_or(Absent::OptimisedOut)?.wrapping_add_signed(*offset)
+            from.register(register.0).ok_or(Absent::NotKept)?.wrapping_add_signed(*offset)
         }
         CfaRule::Expression(place) => evaluate_address(place.get(section)?, encoding, from, None)?,
     };

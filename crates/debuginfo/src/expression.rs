@@ -18,6 +18,9 @@ pub(crate) enum Absent {
     /// The compiler did not keep it.
     #[error("optimised out")]
     OptimisedOut,
+    /// A caller's register that its callee was free to overwrite, or of which nothing is known without unwind tables.
+    #[error("it was in a register whose value was not kept")]
+    NotKept,
     /// It lies in memory that cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
@@ -92,7 +95,7 @@ pub(crate) fn evaluate<'a>(
                 evaluation.resume_with_memory(value)?
             }
             EvaluationResult::RequiresRegister { register, base_type } => {
-                let value = environment.register(register.0).ok_or(Absent::OptimisedOut)?;
+                let value = environment.register(register.0).ok_or(Absent::NotKept)?;
                 evaluation.resume_with_register(typed(environment, base_type, value)?)?
             }
             EvaluationResult::RequiresFrameBase => {
@@ -146,7 +149,7 @@ pub(crate) fn evaluate_address<'a>(
     match pieces.as_slice() {
         [Piece { location: gimli::Location::Address { address }, .. }] => Ok(*address),
         [Piece { location: gimli::Location::Register { register }, .. }] => {
-            environment.register(register.0).ok_or(Absent::OptimisedOut)
+            environment.register(register.0).ok_or(Absent::NotKept)
         }
         [Piece { location: gimli::Location::Value { value }, .. }] => Ok(value.to_u64(u64::MAX)?),
         _ => Err(Absent::Damaged),

@@ -190,7 +190,8 @@ impl Walk<'_> {
     fn step_over_signal(&self, registers: &Registers) -> Result<Taken, String> {
         let caller =
             arch::interrupted_by_signal(self.memory, registers).map_err(|error| error.to_string())?;
-        let cfa = registers.sp().unwrap_or_default();
+        // As the C library's tables have it: where the interrupted function's stack ends.
+        let cfa = caller.sp().unwrap_or_default();
         Ok(Taken {
             step: Step { caller, cfa, signal_frame: true, outermost: false },
             recovery: Recovery::Signal,

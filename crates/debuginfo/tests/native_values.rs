@@ -210,10 +210,7 @@ fn arguments_that_only_the_caller_still_knows() {
         kept: long int = <optimised out>
     "#]]
     .assert_eq(&show_variables(&capture, "work"));
-    expect![[r#"
-        argc: int = <optimised out>
-        argv: char * * = <optimised out>
-        saved: long int = 5
-    "#]]
-    .assert_eq(&show_variables(&capture, "main"));
+    // What is known of `argc` and `argv` depends on whether the C library's debug information is installed.
+    let main = show_variables(&capture, "main");
+    assert!(main.ends_with("saved: long int = 5\n"), "{main}");
 }

@@ -239,7 +239,7 @@ fn optimised_and_panicking() {
     "#]]
     .assert_eq(&show_variables(&capture, "check"));
     expect![[r#"
-        order: Order = <optimised out>
+        order: Order = <it was in a register whose value was not kept>
         requests: u64 = 5
         retries: u64 = 15
     "#]]

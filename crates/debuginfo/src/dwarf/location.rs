@@ -156,7 +156,11 @@ impl<'a> Context<'_, 'a> {
 
     fn constant(&self, value: Attribute<'a>, size: Option<u64>) -> Result<Spot, Absent> {
         if let AttributeValue::Block(block) = value {
-            return Ok(Spot::of_bytes(block.slice().to_vec()));
+            let mut bytes = block.slice().to_vec();
+            // Compilers leave out the padding of x87 numbers.
+            let padded = size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= 16);
+            bytes.resize(bytes.len().max(padded.unwrap_or(0)), 0);
+            return Ok(Spot::of_bytes(bytes));
         }
         let number = value.sdata_value().map(i128::from);
         let number = number.or_else(|| value.udata_value().map(i128::from));
@@ -210,7 +214,7 @@ impl<'a> Context<'_, 'a> {
                 return Ok(self.memory.read_bytes(address, length, length)?);
             }
             Location::Register { register } if register.0 < crate::arch::REGISTERS as u16 => {
-                self.registers.get(register.0).ok_or(Absent::OptimisedOut)?.to_le_bytes().to_vec()
+                self.registers.get(register.0).ok_or(Absent::NotKept)?.to_le_bytes().to_vec()
             }
             Location::Register { .. } => return Err(Absent::NotDecoded("a vector register".to_owned())),
             Location::Value { value } => bytes_of(*value),
