@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use freezeframe_debuginfo::{Stack, StackFrame};
+use freezeframe_debuginfo::{Recovery, Stack, StackFrame};
 use freezeframe_model::{Capture, Frame, Value, Variable};
 
 use crate::differences::Difference;
@@ -12,6 +12,9 @@ use crate::readers::{ReadFrame, ReadThread, ReadVariable, Reading};
 /// DWARF numbers of the registers that calls preserve (System V ABI for AMD64, figure 3.36).
 const REGISTERS: [(&str, usize); 7] =
     [("rsp", 7), ("rbp", 6), ("rbx", 3), ("r12", 12), ("r13", 13), ("r14", 14), ("r15", 15)];
+
+/// What we say of a variable whose register is lost; that registers are not lost is compared on its own.
+const NOT_KEPT: &str = "it was in a register whose value was not kept";
 
 /// What was compared.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Counts {
     pub(crate) neither: usize,
     /// Values of theirs from before the variable's declaration, which we do not show.
     pub(crate) before_declaration: usize,
+    /// Values of theirs from registers that calls do not preserve, which we do not show.
+    pub(crate) not_kept: usize,
     /// Pointers that we show as the text behind them where they show an address only.
     pub(crate) as_text: usize,
     /// Frames that were replaced by a tail call and that they infer.
@@ -45,6 +50,7 @@ impl std::ops::AddAssign for Counts {
         self.theirs_only += other.theirs_only;
         self.neither += other.neither;
         self.before_declaration += other.before_declaration;
+        self.not_kept += other.not_kept;
         self.as_text += other.as_text;
         self.inferred += other.inferred;
     }
@@ -92,13 +98,17 @@ impl Comparison<'_> {
         for (at, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
             let name = |level: usize| ours.get(level).map_or("", |frame| frame.function.as_str());
             let (Some(mine), Some(other)) = (ours.last(), theirs.last()) else { continue };
-            if mine.address != other.pc {
-                let texts = (format!("{:#x}", mine.address), format!("{:#x}", other.pc));
+            // lldb gives the frames around an inlined one the address where that begins.
+            let pc = theirs.first().map_or(0, |frame| frame.pc);
+            if mine.address != pc {
+                let texts = (format!("{:#x}", mine.address), format!("{pc:#x}"));
                 self.differ(&mine.function, "<pc>", texts.0, texts.1);
                 return;
             }
             if let Some(frame) = stack.and_then(|stack| stack.frames.get(at)) {
-                self.registers(&mine.function, frame, other);
+                let guessed = stack.into_iter().flat_map(|stack| &stack.frames).take(at + 1);
+                let guessed = guessed.map(|frame| frame.recovery).any(Recovery::is_guess);
+                self.registers(&mine.function, frame, other, guessed);
             }
             if ours.len() != theirs.len() {
                 let mine: Vec<&str> = ours.iter().map(|frame| frame.function.as_str()).collect();
@@ -112,11 +122,12 @@ impl Comparison<'_> {
         }
         if ours.len() != theirs.len() {
             let outermost = ours.last().and_then(|frames| frames.last()).map_or("", |frame| &frame.function);
-            self.differ(outermost, "<frames>", ours.len(), theirs.len());
+            let end = stack.map_or(String::new(), |stack| format!(" ({:?})", stack.end));
+            self.differ(outermost, "<frames>", format!("{}{end}", ours.len()), theirs.len());
         }
     }
 
-    fn registers(&mut self, function: &str, ours: &StackFrame, theirs: &ReadFrame) {
+    fn registers(&mut self, function: &str, ours: &StackFrame, theirs: &ReadFrame, guessed: bool) {
         let cfa = theirs.registers.get("cfa").copied().flatten();
         if let (Some(mine), Some(other)) = (ours.cfa, cfa) {
             self.counts.registers += 1;
@@ -127,6 +138,11 @@ impl Comparison<'_> {
         for (name, number) in REGISTERS {
             let mine = ours.registers.values.get(number).copied().flatten();
             let Some(other) = theirs.registers.get(name).copied().flatten() else { continue };
+            // Without tables they take it that a function leaves all registers alone; we do not.
+            if guessed && mine.is_none() {
+                self.counts.not_kept += 1;
+                continue;
+            }
             self.counts.registers += 1;
             if mine != Some(other) {
                 let mine = mine.map_or("unknown".to_owned(), |mine| format!("{mine:#x}"));
@@ -162,18 +178,17 @@ impl Comparison<'_> {
         for (name, mut others) in by_name {
             // One that hides another is declared below it.
             others.sort_by_key(|other| other.line);
-            let mut mine: Vec<&Variable> = ours.variables.iter().filter(|mine| mine.name == name).collect();
+            let mine: Vec<&Variable> = ours.variables.iter().filter(|mine| mine.name == name).collect();
             for (at, other) in others.iter().enumerate() {
                 if mine.len() == others.len() {
                     self.variable(ours, mine.get(at).copied(), other);
                     continue;
                 }
-                // They leave some out: any of ours may be meant.
-                let found = mine
-                    .iter()
-                    .position(|mine| value_of(mine).is_ok_and(|mine| equal(mine, other) == Some(true)));
-                let matched = found.or((!mine.is_empty()).then_some(0)).map(|at| mine.remove(at));
-                self.variable(ours, matched, other);
+                // One of us leaves some out or repeats some: any of ours may be meant.
+                let is_equal =
+                    |mine: &&Variable| value_of(mine).is_ok_and(|mine| equal(mine, other) == Some(true));
+                let found = mine.iter().copied().find(is_equal).or(mine.first().copied());
+                self.variable(ours, found, other);
             }
         }
     }
@@ -187,6 +202,8 @@ impl Comparison<'_> {
             (Err(why), Some(_)) if why.starts_with("not set yet") && theirs.line > frame.line => {
                 counts.before_declaration += 1;
             }
+            // Their unwinders take over registers that the tables are silent about, whoever has used them since.
+            (Err(why), Some(_)) if why == NOT_KEPT => counts.not_kept += 1,
             (Err(why), Some(value)) => {
                 counts.theirs_only += 1;
                 self.differ(&frame.function, &theirs.name, format!("<{why}>"), value);

@@ -43,6 +43,8 @@ def scalar(value):
     if code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
         return "pointer", str(int(value.referenced_value().address)), None
     if code == gdb.TYPE_CODE_PTR:
+        if "synthetic pointer" in str(value):
+            raise gdb.error("a pointer to what has no place in memory")
         text = None
         target = kind.target().strip_typedefs()
         if target.code == gdb.TYPE_CODE_INT and target.sizeof == 1 and int(value) != 0:

@@ -19,7 +19,8 @@ def scalar(value, kind):
     if kind.IsPointerType() or kind.IsReferenceType():
         text = None
         summary = value.GetSummary()
-        if summary and summary.startswith('"'):
+        # Its escapes are of its own kind.
+        if summary and summary.startswith('"') and "\\" not in summary:
             text = summary.strip('"')
         return "pointer", str(value.GetValueAsUnsigned()), text
     if kind.GetTypeClass() == lldb.eTypeClassEnumeration:
@@ -52,7 +53,7 @@ def variable(value):
     if kind.GetByteSize() == 0 or (not is_pointer and kind.GetBasicType() in OTHERS):
         return None
     line = value.GetDeclaration().GetLine()
-    found = {"name": value.GetName(), "line": line, "size": kind.GetByteSize(), "kind": "", "value": None, "text": None}
+    found = {"name": value.GetName() or "", "line": line, "size": kind.GetByteSize(), "kind": "", "value": None, "text": None}
     if value.GetError().Fail() or value.GetValue() is None:
         found["text"] = value.GetError().GetCString() or "no value"
         return found
@@ -63,7 +64,7 @@ def variable(value):
 def variables(frame):
     found = []
     for arguments, locals_ in ((True, False), (False, True)):
-        values = frame.GetVariables(arguments, locals_, False, True)
+        values = frame.GetVariables(arguments, locals_, False, True, lldb.eNoDynamicValues)
         found.extend(variable(values.GetValueAtIndex(at)) for at in range(values.GetSize()))
     return [one for one in found if one is not None]
 
@@ -101,7 +102,6 @@ def frames(thread):
 
 debugger = lldb.SBDebugger.Create()
 debugger.SetAsync(False)
-debugger.HandleCommand("settings set symbols.enable-external-lookup false")
 target = debugger.CreateTarget("")
 error = lldb.SBError()
 process = target.AttachToProcessWithID(debugger.GetListener(), int(os.environ["ORACLE_PROCESS"]), error)

@@ -79,9 +79,7 @@ fn run_all(cases: &[Case], tools: &[Tool]) -> Vec<Outcome> {
                 while let at = next.fetch_add(1, Ordering::Relaxed)
                     && let Some(case) = cases.get(at)
                 {
-                    eprintln!("begin {}", case.name());
                     let outcome = run_one(case, tools);
-                    eprintln!("end {} {:?}", case.name(), outcome.time);
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
                 }
             });
@@ -142,7 +140,7 @@ fn read_and_compare(case: &Case, tools: &[Tool], outcome: &mut Outcome) -> Resul
 
 fn report(outcomes: &[Outcome], time: Duration) {
     let mut text = format!(
-        "\n{:40} {:5} {:>7} {:>9} {:>7} {:>9} {:>11} {:>7} {:>9} {:>7} {:>8} {:>6}\n",
+        "\n{:40} {:5} {:>7} {:>9} {:>7} {:>9} {:>11} {:>7} {:>10} {:>8} {:>7} {:>8} {:>6}\n",
         "case",
         "",
         "frames",
@@ -152,6 +150,7 @@ fn report(outcomes: &[Outcome], time: Duration) {
         "theirs only",
         "neither",
         "undeclared",
+        "not kept",
         "as text",
         "inferred",
         "s"
@@ -160,7 +159,7 @@ fn report(outcomes: &[Outcome], time: Duration) {
     let mut row = |name: &str, tool: Tool, counts: &Counts, time: Duration| {
         let _ = writeln!(
             text,
-            "{name:40} {:5} {:>7} {:>9} {:>7} {:>9} {:>11} {:>7} {:>9} {:>7} {:>8} {:>6.1}",
+            "{name:40} {:5} {:>7} {:>9} {:>7} {:>9} {:>11} {:>7} {:>10} {:>8} {:>7} {:>8} {:>6.1}",
             tool.name(),
             counts.frames,
             counts.registers,
@@ -169,6 +168,7 @@ fn report(outcomes: &[Outcome], time: Duration) {
             counts.theirs_only,
             counts.neither,
             counts.before_declaration,
+            counts.not_kept,
             counts.as_text,
             counts.inferred,
             time.as_secs_f64()

@@ -2,12 +2,15 @@
 //!
 //! | spelling | common form |
 //! |---|---|
-//! | `f<int>`, `f::<i32>`, `f(int) const`, `f@GLIBC_2.2.5`, `f.isra.0`, `core[1f2e]::f` | `f`, `core::f` |
+//! | `f<int>`, `f::<i32>`, `f(int) const`, `long f<int>(int)`, `f@GLIBC_2.2.5`, `f.isra.0`, `core[1f2e]::f` | `f`, `core::f` |
 //! | `<T as Trait>::f` of a mangled name, `module::{impl#3}::f` of the debug information | `{}::f` |
 //! | `<T>::f` | `T::f` |
 //! | `{lambda(int)#1}`, `<lambda(int)>`, clang's `$_0`; `(anonymous namespace)` | `{}`; `{anonymous}` |
 //! | `{closure#0}`, `{async_fn#0}`, `{async_block#0}` | `{closure#0}` |
 //! | `__rustc::f`: a symbol that the runtime exports, `std::rt::f`; its panic handler is exported as `rust_begin_unwind` | `{}::f` |
+//! | `__GI_raise`, `__libc_start_main_impl`, `gsignal`: symbols of one function of the C library | `raise`, `libc_start_main` |
+//! | `{{closure}}`: a closure whose number the older mangling leaves out | any `{closure#0}` |
+//! | a lambda's `operator()`, whatever stands before it | `{}::operator()` |
 //! | a hash at the end of an old Rust name | nothing |
 //!
 //! What stands before `{}` is spelled too differently to be compared: the rest decides.
@@ -15,15 +18,18 @@
 /// Whether two names may be of one function.
 pub(crate) fn same(ours: &str, theirs: &str) -> bool {
     let (ours, theirs) = (segments(ours), segments(theirs));
-    let (short, long) = if ours.first().is_some_and(|first| first == "{}") {
-        (&ours[1..], &theirs)
-    } else if theirs.first().is_some_and(|first| first == "{}") {
-        (&theirs[1..], &ours)
-    } else {
-        return ours == theirs;
+    let nested = [&ours, &theirs].into_iter().any(|name| name.first().is_some_and(|first| first == "{}"));
+    let ours = ours.strip_prefix(&["{}".to_owned()]).unwrap_or(&ours);
+    let theirs = theirs.strip_prefix(&["{}".to_owned()]).unwrap_or(&theirs);
+    let equal = |(ours, theirs): (&String, &String)| {
+        ours == theirs
+            || (is_closure(ours) && is_closure(theirs) && (ours == "{closure}" || theirs == "{closure}"))
     };
-    let long = if long.first().is_some_and(|first| first == "{}") { &long[1..] } else { &long[..] };
-    long.ends_with(short)
+    (nested || ours.len() == theirs.len()) && ours.iter().rev().zip(theirs.iter().rev()).all(equal)
+}
+
+fn is_closure(segment: &str) -> bool {
+    segment.starts_with("{closure")
 }
 
 /// Whether it is a name at all, not an address for want of one.
@@ -35,12 +41,17 @@ pub(crate) fn is_named(name: &str) -> bool {
 }
 
 fn segments(name: &str) -> Vec<String> {
-    let name = name.replace("(anonymous namespace)", "{anonymous}").replace("{{closure}}", "{closure}");
-    let name = unqualified(&name);
+    let name = name.replace("(anonymous namespace)", "{anonymous}");
+    let name = name.replace("_$u7b$$u7b$closure", "$u7b$$u7b$closure");
+    let name = name.replace("$LT$", "<").replace("$GT$", ">");
+    let name =
+        name.replace("$u7b$$u7b$", "{").replace("$u7d$$u7d$", "}").replace("{{", "{").replace("}}", "}");
+    let name = unqualified(without_return_type(&name));
     let mut segments = Vec::new();
     for segment in split(&name) {
         let segment = segment.split('@').next().unwrap_or_default();
         let bare = without_clone(segment);
+        let bare = bare.strip_suffix("{vtable.shim}").unwrap_or(bare);
         let bare = if bare == "panic_handler" { "rust_begin_unwind" } else { bare };
         if is_hash(bare) {
             continue;
@@ -58,7 +69,37 @@ fn segments(name: &str) -> Vec<String> {
             segments.push(bare.to_owned());
         }
     }
+    match segments.as_mut_slice() {
+        [only] => *only = without_alias(only),
+        // Debuggers disagree about the scopes around a lambda.
+        [.., last] if last == "operator()" => return vec!["{}".to_owned(), last.clone()],
+        _ => {}
+    }
     segments
+}
+
+/// The C library's functions have several symbols each.
+fn without_alias(name: &str) -> String {
+    let bare = name.trim_start_matches('_');
+    let bare = bare.strip_prefix("GI_").unwrap_or(bare).trim_start_matches('_');
+    let bare = bare.strip_suffix("_impl").unwrap_or(bare);
+    if bare == "gsignal" { "raise".to_owned() } else { bare.to_owned() }
+}
+
+/// lldb writes the return type before a template's name, and parameters after every name.
+fn without_return_type(name: &str) -> &str {
+    let mut depth = 0;
+    let mut begin = 0;
+    for (at, character) in name.char_indices() {
+        match character {
+            '(' if depth == 0 => return &name[begin..],
+            '<' | '(' | '[' | '{' => depth += 1,
+            '>' | ')' | ']' | '}' => depth -= 1,
+            ' ' if depth == 0 && !name[..at].ends_with("operator") => begin = at + 1,
+            _ => {}
+        }
+    }
+    name
 }
 
 /// Resolves a leading `<T as Trait>` or `<T>` and `<lambda(…)>`.
@@ -170,7 +211,12 @@ fn spellings_of_one_function() {
         ("main::{lambda(long, Mode)#1}::operator()", "<lambda(long, Mode)>::operator()(long, Mode) const"),
         ("main::{lambda(long, Mode)#1}::operator()", "main::$_0::operator()(long, Mode) const"),
         ("work", "work.constprop.0"),
+        ("std::__invoke_r<long, f&>", "std::enable_if<a<b()>, long>::type std::__invoke_r<long, f&>(f&)"),
+        ("a::call_once{{vtable.shim}}", "a::call_once$u7b$$u7b$vtable.shim$u7d$$u7d$::ha8d8260fb42034ce"),
         ("__rustc::rust_begin_unwind", "std::panicking::panic_handler"),
+        ("__libc_start_main", "__libc_start_main_impl"),
+        ("f::{closure#3}", "f::_$u7b$$u7b$closure$u7d$$u7d$::h88873d422124a730"),
+        ("main::operator()", "operator()"),
         ("std::rt::lang_start::{{closure}}", "std::rt::lang_start::{{closure}}::hde761f785d01ffd5"),
         ("std::operator<", "std::operator< <char>(int)"),
     ] {

@@ -76,7 +76,7 @@ impl Tool {
         };
         let output =
             command.output().map(|output| String::from_utf8_lossy(&output.stdout).contains("it runs"));
-        let package = if self == Self::Gdb { "gdb" } else { "lldb python3-lldb-14" };
+        let package = if self == Self::Gdb { "gdb" } else { "lldb python3-lldb" };
         (!output.unwrap_or(false))
             .then(|| format!("no {} with Python: get it by `apt-get install {package}`", self.name()))
     }
