@@ -12,10 +12,10 @@ use freezeframe_debuginfo::{Mapping, Memory, Modules, StoppedThread, Unreadable,
 const TIME_S: u32 = 60;
 
 /// A process whose threads all stand still, the failing one first.
-pub struct StoppedProcess {
+pub(crate) struct StoppedProcess {
     child: Child,
     memory: File,
-    pub threads: Vec<StoppedThread>,
+    pub(crate) threads: Vec<StoppedThread>,
 }
 
 impl Memory for StoppedProcess {
@@ -25,7 +25,7 @@ impl Memory for StoppedProcess {
 }
 
 /// Ends the process with what it was stopped for.
-pub struct Ended(Child);
+pub(crate) struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -35,13 +35,13 @@ impl Drop for Ended {
 }
 
 impl Ended {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
 
 /// Starts the program at fixed addresses and runs it until a signal, after the first `deliver` of them, would reach it.
-pub fn stop_all_at_signal(path: &Path, deliver: usize) -> Result<StoppedProcess, String> {
+pub(crate) fn stop_all_at_signal(path: &Path, deliver: usize) -> Result<StoppedProcess, String> {
     let mut command = Command::new(path);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: these are plain system calls, allowed between fork and exec; `personality` failing leaves addresses random.
@@ -143,7 +143,7 @@ fn stopped_thread(task: i32, failing: bool) -> StoppedThread {
 }
 
 impl StoppedProcess {
-    pub fn modules(&self) -> Modules {
+    pub(crate) fn modules(&self) -> Modules {
         let pid = self.child.id();
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("a child's maps");
         Modules::new(
@@ -153,7 +153,7 @@ impl StoppedProcess {
     }
 
     /// Ends tracing and leaves the process stopped, for other debuggers to attach to.
-    pub fn let_go(self) -> Result<Ended, String> {
+    pub(crate) fn let_go(self) -> Result<Ended, String> {
         let pid = i32::try_from(self.child.id()).map_err(|error| error.to_string())?;
         // SAFETY: plain system calls; every listed thread is in a ptrace stop of this thread. The failing one is first:
         // it stands where signals are taken and so stops the whole process before anything runs.

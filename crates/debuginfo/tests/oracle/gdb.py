@@ -141,7 +141,8 @@ gdb.execute("set backtrace past-main on")
 gdb.execute("set backtrace past-entry on")
 gdb.execute("set backtrace limit unlimited")
 gdb.execute("set print frame-arguments none")
-WORD = gdb.lookup_type("unsigned long")
+# Rust knows no `unsigned long`: where no unit in C is described, its name would not be found.
+WORD = gdb.selected_inferior().architecture().integer_type(64, False)
 threads = []
 for thread in gdb.selected_inferior().threads():
     thread.switch()
