@@ -23,7 +23,22 @@ pub(crate) enum RequestBody {
     Passing(Incoming, Arc<Instance>),
 }
 
+/// Why a request's body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestBroke {
+    /// The client broke it off, or it was malformed.
+    #[error("the client broke its request off")]
+    Client(#[source] hyper::Error),
+    /// The client sends less than it must.
+    #[error("the client sends its request too slowly")]
+    TooSlow,
+}
+
 impl RequestBody {
+    pub(crate) fn passing(incoming: Incoming, instance: &Arc<Instance>) -> Self {
+        Self::Passing(incoming, Arc::clone(instance))
+    }
+
     /// The client's own body, where it was not touched yet.
     pub(crate) fn into_incoming(self) -> Option<Incoming> {
         match self {
@@ -35,12 +50,12 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestBroke;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBroke>>> {
         match self.get_mut() {
             Self::Kept(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(incoming, instance) => {
@@ -48,7 +63,7 @@ impl Body for RequestBody {
                 if matches!(frame, Poll::Ready(Some(Ok(_)))) {
                     instance.touch();
                 }
-                frame
+                frame.map_err(RequestBroke::Client)
             }
         }
     }
@@ -133,7 +148,7 @@ impl Passing {
         }
         match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                self.flight.touch();
+                self.flight.passed(frame.data_ref().map_or(0, Bytes::len));
                 // The server does not ask again once it knows that this was the last frame; trailers always are.
                 if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.complete();
@@ -141,7 +156,7 @@ impl Passing {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                self.flight.end(Outcome::UpstreamFailed(crate::proxy::chain(&error)));
+                self.flight.end(Outcome::UpstreamFailed(crate::errand::chain(&error)));
                 self.connection = None;
                 Poll::Ready(Some(Err(BrokenOff::Upstream(error))))
             }

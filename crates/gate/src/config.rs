@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::GateError;
+use crate::limits::Limits;
+use crate::plan::RouteTable;
 
 /// Names under which web frameworks usually keep their session.
 pub(crate) const SESSION_COOKIES: [&str; 5] = ["sid", "session", "sessionid", "session_id", "JSESSIONID"];
@@ -28,13 +30,19 @@ pub struct Config {
     /// Name of the cookie that identifies a user's session (default: `sid`, `session`, `sessionid`, `session_id`
     /// or `JSESSIONID`, whichever comes first).
     pub session_cookie: Option<String>,
-    /// Speak HTTP/2 with prior knowledge to the instances instead of HTTP/1.1 (default off).
-    pub upstream_h2c: bool,
+    /// Where requests go, until [`Gate::configure`](crate::Gate::configure) says otherwise (default: all to the supervised
+    /// service `default`).
+    pub routes: RouteTable,
+    /// Time after which a fixed upstream that refused a connection is tried again; it doubles with every failure, up to 32 times
+    /// this (default 1,000 milliseconds).
+    pub probe_ms: u64,
     /// Client connections at one time, tunnels included; more wait in the kernel's backlog (default 10,000).
     pub connections_max: usize,
     /// How long requests under way may take to finish when the last handle is dropped without
     /// [`Gate::stop`](crate::Gate::stop), in milliseconds (default 5,000).
     pub drain_ms: u64,
+    /// What one client may take.
+    pub limits: Limits,
 }
 
 impl Config {
@@ -48,9 +56,11 @@ impl Config {
             idle_timeout_ms: 60_000,
             retry_body_bytes: 64 * 1024,
             session_cookie: None,
-            upstream_h2c: false,
+            routes: RouteTable::default(),
+            probe_ms: 1_000,
             connections_max: 10_000,
             drain_ms: 5_000,
+            limits: Limits::default(),
         }
     }
 
@@ -61,11 +71,17 @@ impl Config {
                 return Err(GateError::Zero { setting: name });
             }
         }
-        Ok(())
+        self.limits.check()?;
+        self.routes.check().map_err(|source| GateError::Routes { source })
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    /// A pause of nothing would be a busy loop.
+    pub(crate) fn first_probe(&self) -> Duration {
+        Duration::from_millis(self.probe_ms.max(10))
     }
 
     pub(crate) fn header_timeout(&self) -> Duration {

@@ -1,7 +1,7 @@
 //! One request from its arrival to its end, whatever the end is.
 //!
-//! A [`Flight`] owns the request's place in an instance's bookkeeping and reports the [`Exchange`] when it is dropped: a task
-//! that simply disappears, because its client did, is accounted for like any other.
+//! A [`Flight`] owns the request's place in an instance's bookkeeping and its ticket of admission, and tells of the end when it
+//! is dropped: a task that simply disappears, because its client did, is accounted for like any other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -11,45 +11,72 @@ use std::time::Instant;
 
 use freezeframe_model::{Exchange, InstanceId, Outcome, Timestamp};
 
+use crate::admission::{Completion, Ending, Ticket};
+use crate::matcher::PlannedRoute;
+use crate::refusal::Refusal;
+use crate::report::Finished;
 use crate::route::{Hindrance, Instance};
 use crate::slot::{Phase, RequestFacts, Slot, Verdict};
 use crate::trace::TraceIds;
-use crate::worker::Worker;
+use crate::worker::{Link, Worker};
 
 /// A request under way.
 pub(crate) struct Flight {
-    worker: Rc<Worker>,
+    link: Rc<Link>,
     facts: RequestFacts,
     ids: TraceIds,
     since: Instant,
     started_at: Timestamp,
+    route: Option<Arc<PlannedRoute>>,
+    ticket: Option<Ticket>,
     /// The attempt that is under way: the instance, and the key of its slot.
     place: Option<(Arc<Instance>, usize)>,
     last: Option<InstanceId>,
     status: u16,
-    retried: bool,
+    retries: u32,
     outcome: Option<Outcome>,
+    shed: Option<&'static str>,
+    response_bytes: u64,
+    queue_us: u64,
+    sent_at: Option<Instant>,
+    service_us: Option<u64>,
 }
 
 impl Flight {
     /// Begins the account of a request that arrived with these trace ids.
-    pub(crate) fn begin(worker: Rc<Worker>, facts: RequestFacts, ids: TraceIds) -> Box<Self> {
+    pub(crate) fn begin(link: Rc<Link>, facts: RequestFacts, ids: TraceIds) -> Box<Self> {
         Box::new(Self {
-            worker,
+            link,
             facts,
             ids,
             since: Instant::now(),
             started_at: Timestamp::now(),
+            route: None,
+            ticket: None,
             place: None,
             last: None,
             status: 0,
-            retried: false,
+            retries: 0,
             outcome: None,
+            shed: None,
+            response_bytes: 0,
+            queue_us: 0,
+            sent_at: None,
+            service_us: None,
         })
     }
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
-        &self.worker
+        &self.link.worker
+    }
+
+    pub(crate) fn link(&self) -> &Rc<Link> {
+        &self.link
+    }
+
+    /// When it arrived.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     pub(crate) fn trace_text(&self) -> [u8; crate::trace::TEXT_LEN] {
@@ -58,6 +85,19 @@ impl Flight {
 
     pub(crate) fn session(&self) -> Option<u64> {
         self.facts.session
+    }
+
+    /// Its way is known.
+    pub(crate) fn takes(&mut self, route: &Arc<PlannedRoute>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// It may go on; from here on admission is told of its end.
+    pub(crate) fn admitted(&mut self, ticket: Ticket, has_waited: bool) {
+        self.ticket = Some(ticket);
+        if has_waited {
+            self.queue_us = micros(self.since);
+        }
     }
 
     /// It went to this instance, even if that did not take it.
@@ -79,7 +119,7 @@ impl Flight {
             verdict: None,
             waker: None,
         };
-        let Some(key) = instance.register(self.worker.index, slot) else { return false };
+        let Some(key) = instance.register(self.link.worker.index, slot) else { return false };
         self.place = Some((Arc::clone(instance), key));
         true
     }
@@ -87,16 +127,21 @@ impl Flight {
     /// The last moment before bytes leave for the instance.
     pub(crate) fn send(&mut self, replayable: bool) -> Result<(), Hindrance> {
         let Some((instance, key)) = &self.place else { return Err(Hindrance::Closed) };
-        instance.send(self.worker.index, *key, replayable && !self.retried)?;
+        instance.send(self.link.worker.index, *key, replayable && self.retries == 0)?;
         self.last = Some(instance.id);
+        self.sent_at = Some(Instant::now());
+        if let Some(ticket) = self.ticket {
+            self.link.worker.shared.admission.started(ticket, instance.id);
+        }
         Ok(())
     }
 
     /// The instance answered with this status.
     pub(crate) fn answered(&mut self, status: u16, phase: Phase) -> Result<(), Verdict> {
         if let Some((instance, key)) = &self.place {
-            instance.answered(self.worker.index, *key, phase)?;
+            instance.answered(self.link.worker.index, *key, phase)?;
         }
+        self.service_us = self.sent_at.map(micros);
         self.status = status;
         Ok(())
     }
@@ -104,13 +149,14 @@ impl Flight {
     /// Ready once another thread decided about this request.
     pub(crate) fn poll_verdict(&self, cx: &mut Context<'_>) -> Poll<Verdict> {
         match &self.place {
-            Some((instance, key)) => instance.poll_verdict(self.worker.index, *key, cx),
+            Some((instance, key)) => instance.poll_verdict(self.link.worker.index, *key, cx),
             None => Poll::Pending,
         }
     }
 
-    /// Bytes passed.
-    pub(crate) fn touch(&self) {
+    /// Bytes of the response passed.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
         if let Some((instance, _)) = &self.place {
             instance.touch();
         }
@@ -119,13 +165,13 @@ impl Flight {
     /// It goes to a second instance, or a second time to the same one.
     pub(crate) fn retry(&mut self) {
         self.leave();
-        self.retried = true;
+        self.retries += 1;
     }
 
     /// Gives up the place on an instance, if it has one.
     pub(crate) fn leave(&mut self) {
         if let Some((instance, key)) = self.place.take() {
-            instance.release(self.worker.index, key);
+            instance.release(self.link.worker.index, key);
         }
     }
 
@@ -136,30 +182,93 @@ impl Flight {
         self.leave();
     }
 
+    /// The gate itself answers so, for no fault of an instance.
+    pub(crate) fn refused_by(&mut self, refusal: &Refusal<'_>) {
+        self.shed = refusal.shed;
+        self.refused(refusal.status.as_u16(), Outcome::Refused(refusal.incident));
+    }
+
     /// How it ended. Only the first word counts.
     pub(crate) fn end(&mut self, outcome: Outcome) {
         self.outcome.get_or_insert(outcome);
+    }
+
+    fn ending(&self, outcome: &Outcome) -> Ending {
+        match outcome {
+            _ if self.shed == Some("deadline") => Ending::Late,
+            Outcome::Answered => Ending::Answered(self.status),
+            Outcome::UpstreamFailed(_) | Outcome::Refused(Some(_)) => Ending::Failed,
+            Outcome::ClientGone => Ending::ClientGone,
+            Outcome::Refused(None) => Ending::Refused,
+        }
+    }
+
+    /// Admission gets its place back, the observer and the log are told.
+    fn tell(&self, outcome: &Outcome) {
+        let shared = &self.link.worker.shared;
+        let total_us = micros(self.since);
+        let route = self.route.as_ref().map(|route| &route.spec);
+        let (queue_us, service_us) = (self.queue_us, self.service_us);
+        if let (Some(ticket), Some(route)) = (self.ticket, route) {
+            let (instance, ending) = (self.last, self.ending(outcome));
+            let completion = Completion { route, instance, ending, queue_us, service_us, total_us };
+            shared.admission.finished(ticket, &completion);
+        }
+        shared.observer.finished(&Finished {
+            worker: self.link.worker.index,
+            peer: self.link.origin.peer,
+            method: &self.facts.method,
+            path: self.facts.short_path(),
+            route,
+            instance: self.last,
+            status: self.status,
+            outcome,
+            shed: self.shed,
+            retries: self.retries,
+            response_bytes: self.response_bytes,
+            queue_us,
+            service_us,
+            total_us,
+        });
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.leave();
+        let outcome = self.outcome.take().unwrap_or(Outcome::ClientGone);
+        if outcome == Outcome::ClientGone {
+            self.link.request_was_reset();
+        }
+        let shared = &self.link.worker.shared;
+        // This may run while the task's stack unwinds: a second panic would end the process.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            self.tell(&outcome);
+            shared.observer.is_of_interest(self.status, &outcome)
+        }));
+        let is_of_interest = told.as_ref().copied().unwrap_or(false);
+        if !is_of_interest && self.facts.session.is_none() && told.is_ok() {
+            return;
+        }
         let exchange = Exchange {
             request: self.facts.describe(self.ids, self.started_at),
             instance: self.last,
             status: self.status,
-            duration_us: u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX),
-            retried: self.retried,
-            outcome: self.outcome.take().unwrap_or(Outcome::ClientGone),
+            duration_us: micros(self.since),
+            retried: self.retries > 0,
+            outcome,
         };
-        let shared = &self.worker.shared;
-        // This may run while the task's stack unwinds: a second panic would end the process.
-        if catch_unwind(AssertUnwindSafe(|| shared.observer.exchange(&exchange))).is_err() {
+        let passed_on =
+            is_of_interest.then(|| catch_unwind(AssertUnwindSafe(|| shared.observer.exchange(&exchange))));
+        if told.is_err() || passed_on.is_some_and(|result| result.is_err()) {
             tracing::error!("the observer of exchanges panicked");
         }
         if exchange.request.session.is_some() {
-            shared.journeys.record(self.worker.index, exchange);
+            shared.journeys.record(self.link.worker.index, exchange);
         }
     }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

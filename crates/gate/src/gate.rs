@@ -14,11 +14,14 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::journey::Journeys;
 use crate::listen;
+use crate::matcher::Plan;
+use crate::plan::{RouteTable, RouteTableError};
+use crate::registry::Registry;
 use crate::route::{Evicted, Instance, Settled, Table, lock};
 use crate::session::Sessions;
 use crate::trace::TraceIds;
 use crate::worker;
-use crate::{GateError, Observer};
+use crate::{GateError, Observer, UpstreamState};
 
 /// A running gate. Clones are handles to the same one; it stops when [`Gate::stop`] is called or the last handle goes.
 #[derive(Clone)]
@@ -45,21 +48,9 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Semaphore>,
     /// The deadline, once the gate stops.
     pub(crate) stop: watch::Sender<Option<Instant>>,
-    settled: Arc<Settled>,
+    pub(crate) settled: Arc<Settled>,
     waiters: AtomicU32,
     registry: Mutex<Registry>,
-}
-
-/// Every instance that is routed or still has requests under way.
-#[derive(Default)]
-struct Registry {
-    known: Vec<Known>,
-    next_serial: u64,
-}
-
-struct Known {
-    instance: Arc<Instance>,
-    routed: bool,
 }
 
 /// A place among the requests that wait for an instance.
@@ -79,25 +70,9 @@ impl Shared {
         (before < max).then_some(place)
     }
 
-    /// Every instance object under an id: at most one is routed, others may still have requests under way.
+    /// Every instance object under an id.
     fn known(&self, id: InstanceId) -> Vec<Arc<Instance>> {
-        let registry = lock(&self.registry);
-        let of_id = registry.known.iter().filter(|known| known.instance.id == id);
-        of_id.map(|known| Arc::clone(&known.instance)).collect()
-    }
-}
-
-impl Registry {
-    /// Publishes the routed instances, closes the others, and forgets those that are not in use.
-    fn publish(&mut self, shared: &Shared) {
-        let routed = self.known.iter().filter(|known| known.routed);
-        let instances = routed.map(|known| Arc::clone(&known.instance)).collect();
-        // First out of the table, then closed: a request that finds it closed must not find it in the table again.
-        // Closed before it is counted: no request can begin after that.
-        shared.table.store(Arc::new(Table { instances }));
-        self.known.iter().filter(|known| !known.routed).for_each(|known| known.instance.close());
-        self.known.retain(|known| known.routed || known.instance.count() > 0);
-        shared.changed.send_replace(());
+        lock(&self.registry).of(id)
     }
 }
 
@@ -115,8 +90,9 @@ impl Gate {
         let workers = config.workers;
         let listeners = listen::bind(config.listen, workers)?;
         let local_addr = listen::local_addr(&listeners, config.listen)?;
+        let plan = || Plan::new(config.routes.clone(), workers);
         let shared = Arc::new(Shared {
-            table: ArcSwap::default(),
+            table: ArcSwap::from_pointee(Table { plan: Arc::new(plan()), members: Vec::new() }),
             changed: watch::Sender::new(()),
             journeys: Journeys::new(workers),
             sessions: Sessions::new(config.session_cookie.clone()),
@@ -124,11 +100,12 @@ impl Gate {
             stop: watch::Sender::new(None),
             settled: Arc::default(),
             waiters: AtomicU32::new(0),
-            registry: Mutex::default(),
+            registry: Mutex::new(Registry::new(plan())),
             config,
             observer,
             admission,
         });
+        lock(&shared.registry).configure(&shared, Plan::new(shared.config.routes.clone(), workers));
         // From here on an early return stops the workers that run already.
         let gate = Self { inner: Arc::new(Inner { shared, threads: Mutex::default(), local_addr }) };
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -156,36 +133,39 @@ impl Gate {
         self.inner.local_addr
     }
 
-    /// Sends requests to an instance from now on. Doing it again changes nothing; another address replaces the one before.
+    /// Sends requests for the supervised service to an instance from now on. Doing it again changes nothing; another address replaces the one before.
     pub fn route(&self, instance: InstanceId, addr: SocketAddr) {
         let shared = &self.inner.shared;
-        let mut registry = lock(&shared.registry);
-        let mut found = false;
-        for known in registry.known.iter_mut().filter(|known| known.instance.id == instance) {
-            known.routed = known.instance.addr == addr && !found;
-            if known.routed {
-                found = true;
-                known.instance.open();
-            }
-        }
-        if !found {
-            let serial = registry.next_serial;
-            registry.next_serial += 1;
-            let settled = Arc::clone(&shared.settled);
-            let instance = Arc::new(Instance::new(instance, addr, serial, shared.config.workers, settled));
-            registry.known.push(Known { instance, routed: true });
-        }
-        registry.publish(shared);
+        lock(&shared.registry).route(shared, instance, addr);
+    }
+
+    /// Takes another route table, as a whole and at once: a request finds its way by the old one or by the new one. Upstreams that
+    /// are in both keep their connections; requests under way on those that are not go on to their end.
+    ///
+    /// # Errors
+    /// What is wrong with the table; then the old one stays.
+    pub fn configure(&self, table: RouteTable) -> Result<(), RouteTableError> {
+        table.check()?;
+        let shared = &self.inner.shared;
+        lock(&shared.registry).configure(shared, Plan::new(table, shared.config.workers));
+        Ok(())
+    }
+
+    /// The table in use.
+    pub fn routes(&self) -> RouteTable {
+        lock(&self.inner.shared.registry).table().clone()
+    }
+
+    /// The fixed upstreams of the table in use.
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        lock(&self.inner.shared.registry).upstreams()
     }
 
     /// Takes an instance out of routing. No request begins there after this returned; those under way go on, and can be listed,
     /// failed and evicted. Connections to it that are not in use are closed.
     pub fn unroute(&self, instance: InstanceId) {
         let shared = &self.inner.shared;
-        let mut registry = lock(&shared.registry);
-        let of_id = registry.known.iter_mut().filter(|known| known.instance.id == instance);
-        of_id.for_each(|known| known.routed = false);
-        registry.publish(shared);
+        lock(&shared.registry).unroute(shared, instance);
     }
 
     /// The requests that an instance is working on, tunnels included.

@@ -16,6 +16,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Time that is left for an answer, in milliseconds from when the request is sent on: set for instances where the route or the
+/// client names one, and believed of clients as far as it shortens the route's.
+pub(crate) const X_DEADLINE: HeaderName = HeaderName::from_static("x-freezeframe-deadline-ms");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -50,6 +53,7 @@ pub(crate) struct Survey {
     pub(crate) traceparent: bool,
     tracestate: bool,
     pub(crate) idempotency_key: bool,
+    deadline: bool,
     pub(crate) content_length: Option<u64>,
 }
 
@@ -115,6 +119,7 @@ pub(crate) fn survey(headers: &HeaderMap) -> Survey {
                 "traceparent" => survey.traceparent = true,
                 "tracestate" => survey.tracestate = true,
                 "idempotency-key" => survey.idempotency_key = true,
+                "x-freezeframe-deadline-ms" => survey.deadline = true,
                 other if other == KEEP_ALIVE || is_listed(other) => survey.others = true,
                 _ => {}
             },
@@ -130,6 +135,17 @@ fn is_listed(name: &str) -> bool {
 }
 
 impl Survey {
+    /// Whether the client said how long its body is, and that is no more than `limit` bytes.
+    pub(crate) fn announces_at_most(&self, limit: usize) -> bool {
+        self.content_length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= limit))
+    }
+
+    /// Takes the time that the client itself gives its request, in milliseconds.
+    pub(crate) fn take_deadline_ms(&self, headers: &mut HeaderMap) -> Option<u64> {
+        let value = if self.deadline { headers.remove(X_DEADLINE)? } else { return None };
+        value.to_str().ok()?.trim().parse().ok()
+    }
+
     /// Whether a client asks for another protocol.
     pub(crate) fn wants_upgrade(&self, headers: &HeaderMap, version: Version) -> bool {
         self.upgrade && self.connection && version == Version::HTTP_11 && names_option(headers, b"upgrade")

@@ -6,49 +6,59 @@
 //! # Path of a request
 //! 1. `worker`: one thread per core with its own listener, event loop and connections accepts the client.
 //! 2. `client_io` and `framing`: HTTP/2 or HTTP/1? Requests whose end two servers could see differently are spoiled here.
-//! 3. `proxy`: `admission` is asked, `headers` are made fit for an instance, `session` and `trace` ids are found.
-//! 4. `route`: an instance is picked, and the request takes a `slot` there that other threads can see.
-//! 5. `pool`: a connection is taken or opened; `body` passes both ways frame by frame, never collected.
-//! 6. `flight`: whatever the end, the slot is free, the `Observer` is told, the `journey` is longer by one.
+//! 3. `proxy`: `limits` are kept, `headers` are made fit for an instance, `session` and `trace` ids are found, `matcher` finds
+//!    the route of the `plan`, `admission` is asked and may let the request wait.
+//! 4. `errand`: an instance is picked (`route`), and the request takes a `slot` there that other threads can see.
+//! 5. `pool`: a connection to the `upstream` is taken or opened; `body` passes both ways frame by frame, never collected.
+//! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one.
+//!
+//! Who steers it does so through `gate`; `registry` keeps the instances and publishes the table that requests read.
 //!
 //! It does not know why an instance is routed or evicted, what an incident is, or what is done with an exchange.
 
 mod admission;
 mod body;
+mod bounds;
 mod client_io;
 mod config;
+mod errand;
 mod flight;
 mod framing;
 mod gate;
 mod headers;
+mod health;
 mod journey;
+mod limits;
 mod listen;
+mod matcher;
 mod outbound;
+mod plan;
 mod pool;
 mod proxy;
 mod refusal;
+mod registry;
+mod report;
 mod route;
 mod session;
 mod slot;
+mod timer;
 mod trace;
 mod tunnel;
+mod upstream;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
 
-use freezeframe_model::Exchange;
-
-pub use admission::{Admission, Arrival, Decision, Open};
+pub use admission::{Admission, Arrival, Completion, Decision, Ending, Open, Shed, Ticket};
+pub use bounds::Bounds;
 pub use config::Config;
 pub use gate::Gate;
+pub use limits::Limits;
+pub use plan::{Route, RouteTable, RouteTableError, Service, Upstreams};
+pub use report::{Finished, Observer, UpstreamState};
 pub use route::Evicted;
-
-/// Is told of every finished request.
-pub trait Observer: Send + Sync {
-    /// Called once per request on the worker's thread, after its last byte: it must be cheap and must not block.
-    fn exchange(&self, exchange: &Exchange);
-}
+pub use upstream::{Upstream, UpstreamError};
 
 /// Why the gate could not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,5 +94,15 @@ pub enum GateError {
     Zero {
         /// Its name in [`Config`].
         setting: &'static str,
+    },
+    /// Smaller than an ordinary request's head.
+    #[error("the setting head_bytes_max must be at least 8192")]
+    HeadTooSmall,
+    /// With these routes nothing could be found.
+    #[error("the routes cannot be used")]
+    Routes {
+        /// What is wrong with them.
+        #[source]
+        source: RouteTableError,
     },
 }

@@ -3,14 +3,14 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Method, Request, Uri, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, request};
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::body::RequestBody;
-use crate::headers::{Survey, set_trace};
+use crate::headers::{Survey, X_DEADLINE, set_trace};
 use crate::route::Instance;
 
 /// Method, target, fields and body, without what differs from attempt to attempt.
@@ -55,20 +55,18 @@ impl Outbound {
         matches!(self.source, Source::Kept(_, true))
     }
 
-    /// Whether the client said how long the body is, and that is no more than `limit` bytes.
-    pub(crate) fn announces_at_most(&self, limit: usize) -> bool {
-        self.survey
-            .content_length
-            .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= limit))
+    /// Whether its body can be sent once more, if nobody looked at it.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(self.source, Source::Kept(..))
     }
 
     /// Reads a short body whole.
     ///
     /// # Errors
     /// What is wrong with it, for the client.
-    pub(crate) async fn read_whole(mut body: Incoming, limit: usize) -> Result<Bytes, &'static str> {
+    pub(crate) async fn read_whole(body: &mut Incoming, limit: usize) -> Result<Bytes, &'static str> {
         let mut whole = BytesMut::new();
-        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             let frame = frame.map_err(|_| "the request's body broke off")?;
             let Ok(data) = frame.into_data() else { continue };
             if whole.len().saturating_add(data.len()) > limit {
@@ -87,6 +85,7 @@ impl Outbound {
         &mut self,
         traceparent: &[u8],
         instance: &Arc<Instance>,
+        deadline_ms: Option<u64>,
         http2: bool,
     ) -> Option<Request<RequestBody>> {
         let body = match std::mem::replace(&mut self.source, Source::Spent) {
@@ -94,13 +93,16 @@ impl Outbound {
                 self.source = Source::Kept(bytes.clone(), may_repeat);
                 RequestBody::Kept(bytes.filter(|bytes| !bytes.is_empty()))
             }
-            Source::Passing(incoming) => RequestBody::Passing(incoming, Arc::clone(instance)),
+            Source::Passing(incoming) => RequestBody::passing(incoming, instance),
             Source::Spent => return None,
         };
         // The fields are copied only if they may be needed again.
         let mut headers =
-            if self.is_replayable() { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+            if self.is_at_hand() { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         set_trace(&mut headers, &self.survey, traceparent, self.is_clients_trace);
+        if let Some(ms) = deadline_ms {
+            headers.insert(X_DEADLINE, HeaderValue::from(ms));
+        }
         if !headers.contains_key(HOST) {
             headers.insert(HOST, instance.host.clone());
         }
@@ -114,7 +116,7 @@ impl Outbound {
     /// Takes a request back of which nothing was sent.
     pub(crate) fn restore(&mut self, request: Request<RequestBody>) {
         let (parts, body) = request.into_parts();
-        if !self.is_replayable() {
+        if !self.is_at_hand() {
             self.headers = parts.headers;
         }
         if let Some(incoming) = body.into_incoming() {

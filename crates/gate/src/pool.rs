@@ -13,12 +13,12 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::body::RequestBody;
 use crate::route::Instance;
+use crate::upstream::UpstreamStream;
 use crate::worker::{LocalSpawner, Worker};
 
 /// Unused connections that one worker keeps to one instance.
@@ -128,12 +128,10 @@ impl Connection {
     pub(crate) async fn open(worker: &Worker, instance: &Arc<Instance>) -> Result<Self, ConnectError> {
         let config = &worker.shared.config;
         let late = |_| ConnectError::Timeout { ms: config.connect_timeout_ms };
-        let stream =
-            timeout(config.connect_timeout(), TcpStream::connect(instance.addr)).await.map_err(late)?;
-        let stream = stream.map_err(ConnectError::Io)?;
-        stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        let io = TokioIo::new(stream);
-        let sender = if config.upstream_h2c {
+        let connecting = UpstreamStream::connect(&instance.addr);
+        let stream = timeout(config.connect_timeout(), connecting).await.map_err(late)?;
+        let io = TokioIo::new(stream.map_err(ConnectError::Io)?);
+        let sender = if instance.h2c {
             let handshake = http2::Builder::new(LocalSpawner).timer(TokioTimer::new()).handshake(io);
             let (sender, connection) = handshake.await.map_err(ConnectError::Handshake)?;
             spawn_local(connection);

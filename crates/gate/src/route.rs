@@ -3,7 +3,6 @@
 //! The table is read once per request without a lock and replaced as a whole. An instance's shard of a worker is the only
 //! truth about whether that worker may still send there: after [`Instance::close`] has returned, no request begins.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,8 +12,11 @@ use freezeframe_model::{InFlight, IncidentId, InstanceId};
 use http::HeaderValue;
 use tokio::sync::Notify;
 
+use crate::health::Health;
+use crate::matcher::{Plan, PlannedRoute};
 use crate::slot::{Phase, Slot, Slots, Verdict};
 use crate::trace::TraceIds;
+use crate::upstream::Upstream;
 
 /// What became of the requests that were still under way on an evicted instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,9 +29,18 @@ pub struct Evicted {
     pub aborted: u32,
 }
 
-/// The instances that get new requests.
-#[derive(Debug, Default)]
+/// The routes, and the instances that get new requests.
+#[derive(Debug)]
 pub(crate) struct Table {
+    pub(crate) plan: Arc<Plan>,
+    /// In the order of the plan's services.
+    pub(crate) members: Vec<Members>,
+}
+
+/// The instances of one service.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) service: Arc<str>,
     pub(crate) instances: Vec<Arc<Instance>>,
 }
 
@@ -37,7 +48,13 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) id: InstanceId,
-    pub(crate) addr: SocketAddr,
+    pub(crate) addr: Upstream,
+    /// Name of its service.
+    pub(crate) service: Arc<str>,
+    /// Whether it speaks HTTP/2.
+    pub(crate) h2c: bool,
+    /// Only of fixed upstreams.
+    pub(crate) health: Option<Health>,
     /// Unique within the gate: the same id at another address is another instance to pools and retries.
     pub(crate) serial: u64,
     /// `Host` for HTTP/1.0 requests that bring none.
@@ -60,7 +77,7 @@ pub(crate) struct Settled {
 /// Keeps a value on cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Lonely<T>(T);
+pub(crate) struct Lonely<T>(pub(crate) T);
 
 #[derive(Debug)]
 struct Shard {
@@ -83,19 +100,29 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Instance {
+    #[allow(clippy::too_many_arguments, reason = "each is one field; a struct for them would be this one")]
     pub(crate) fn new(
         id: InstanceId,
-        addr: SocketAddr,
+        addr: Upstream,
+        service: Arc<str>,
+        h2c: bool,
         serial: u64,
         workers: usize,
         settled: Arc<Settled>,
+        is_fixed: bool,
     ) -> Self {
         let shard = || Lonely(Mutex::new(Shard { open: true, slots: Slots::default() }));
-        let host =
-            HeaderValue::try_from(addr.to_string()).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        let host = match &addr {
+            Upstream::Tcp(addr) => HeaderValue::try_from(addr.to_string()).ok(),
+            Upstream::Unix(_) => None,
+        };
+        let host = host.unwrap_or_else(|| HeaderValue::from_static("localhost"));
         Self {
             id,
             addr,
+            service,
+            h2c,
+            health: is_fixed.then(Health::default),
             serial,
             host,
             count: Lonely(AtomicU32::new(0)),
@@ -179,9 +206,28 @@ impl Instance {
         self.shard(worker).is_some_and(|shard| shard.open)
     }
 
+    /// Milliseconds since this object was made.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it takes connections, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.health.as_ref().is_none_or(Health::is_up)
+    }
+
+    /// It could not be connected to.
+    pub(crate) fn connect_failed(&self, first_pause: Duration) {
+        if let Some(health) = &self.health
+            && health.failed(self.now_ms(), first_pause)
+        {
+            tracing::warn!(service = &*self.service, upstream = %self.addr, "takes no connections");
+        }
+    }
+
     /// It took or gave bytes just now.
     pub(crate) fn touch(&self) {
-        let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = self.now_ms();
         // Reading is cheap while nobody writes: at most one write per millisecond moves the cache line about.
         if self.progress_ms.0.load(Ordering::Relaxed) != now {
             self.progress_ms.0.store(now, Ordering::Relaxed);
@@ -303,20 +349,35 @@ impl Drop for Watch<'_> {
 }
 
 impl Table {
-    /// The less loaded of two chosen at random (the power of two choices), leaving out those already tried.
-    pub(crate) fn pick(&self, tried: &[u64]) -> Option<&Arc<Instance>> {
-        let is_new = |instance: &&Arc<Instance>| !tried.contains(&instance.serial);
+    /// The members of a route's service, also where the table is a later one than the route's.
+    pub(crate) fn members(&self, route: &PlannedRoute) -> Option<&Members> {
+        let is_its = |members: &&Members| *members.service == route.spec.service;
+        self.members.get(route.service).filter(is_its).or_else(|| self.members.iter().find(is_its))
+    }
+}
+
+impl Members {
+    /// This instance, or the less loaded of two chosen at random (the power of two choices), leaving out those already tried
+    /// and those that are known to be down, unless all are.
+    pub(crate) fn pick(&self, preferred: Option<InstanceId>, tried: &[u64]) -> Option<&Arc<Instance>> {
         let n = self.instances.len();
-        if n <= 2 || !tried.is_empty() {
-            // Few, or a retry: look at all of them, beginning anywhere so that equals share the work.
-            let start = if n > 1 { fastrand::usize(..n) } else { 0 };
-            let (after, before) = self.instances.split_at_checked(start).map(|(a, b)| (b, a))?;
-            return after.iter().chain(before).filter(is_new).min_by_key(|instance| instance.count());
+        if n > 2 && tried.is_empty() && preferred.is_none() {
+            let first = fastrand::usize(..n);
+            let second = (first + fastrand::usize(1..n)) % n;
+            let pair = [self.instances.get(first)?, self.instances.get(second)?];
+            if pair.iter().all(|instance| instance.is_up()) {
+                return pair.into_iter().min_by_key(|instance| instance.count());
+            }
         }
-        let first = fastrand::usize(..n);
-        let second = (first + fastrand::usize(1..n)) % n;
-        let pair = [self.instances.get(first)?, self.instances.get(second)?];
-        pair.into_iter().min_by_key(|instance| instance.count())
+        // Few, a retry, or trouble: look at all of them, beginning anywhere so that equals share the work.
+        let start = if n > 1 { fastrand::usize(..n) } else { 0 };
+        let (after, before) = self.instances.split_at_checked(start).map(|(a, b)| (b, a))?;
+        let is_new = |instance: &&Arc<Instance>| !tried.contains(&instance.serial);
+        after
+            .iter()
+            .chain(before)
+            .filter(is_new)
+            .min_by_key(|instance| (Some(instance.id) != preferred, !instance.is_up(), instance.count()))
     }
 }
 
@@ -326,7 +387,9 @@ mod tests {
     use crate::slot::tests::slot;
 
     fn instance(serial: u64) -> Arc<Instance> {
-        Arc::new(Instance::new(InstanceId(1), ([127, 0, 0, 1], 1).into(), serial, 2, Arc::default()))
+        let addr = Upstream::Tcp(([127, 0, 0, 1], 1).into());
+        let id = InstanceId(serial as u32);
+        Arc::new(Instance::new(id, addr, "default".into(), false, serial, 2, Arc::default(), true))
     }
 
     #[test]
@@ -388,17 +451,25 @@ mod tests {
 
     #[test]
     fn the_less_loaded_instance_is_picked_and_tried_ones_are_not() {
-        let table = Table { instances: (1..=3).map(instance).collect() };
-        for other in [&table.instances[0], &table.instances[1]] {
+        let members = Members { service: "default".into(), instances: (1..=3).map(instance).collect() };
+        let serial = |picked: Option<&Arc<Instance>>| picked.map(|picked| picked.serial);
+        for other in [&members.instances[0], &members.instances[1]] {
             for _ in 0..4 {
                 other.register(0, || slot("/", Phase::Waiting, true));
             }
         }
-        let idle = (0..300).filter(|_| table.pick(&[]).is_some_and(|picked| picked.serial == 3)).count();
+        let idle = (0..300).filter(|_| serial(members.pick(None, &[])) == Some(3)).count();
         assert!((150..=250).contains(&idle), "in two of three pairs: {idle} of 300");
-        assert_eq!(table.pick(&[1, 3]).map(|picked| picked.serial), Some(2));
-        assert!(table.pick(&[1, 2, 3]).is_none());
-        assert!(Table::default().pick(&[]).is_none());
+        assert_eq!(serial(members.pick(None, &[1, 3])), Some(2));
+        assert_eq!(serial(members.pick(Some(InstanceId(1)), &[])), Some(1), "as admission wishes");
+        assert!(members.pick(None, &[1, 2, 3]).is_none());
+        members.instances[2].connect_failed(Duration::from_secs(1));
+        assert!((0..100).all(|_| serial(members.pick(None, &[])) != Some(3)), "it is down");
+        for down in &members.instances {
+            down.connect_failed(Duration::from_secs(1));
+        }
+        assert!(members.pick(None, &[]).is_some(), "where all are down, trying costs nothing");
+        assert!(Members { service: "none".into(), instances: Vec::new() }.pick(None, &[]).is_none());
     }
 
     #[tokio::test]

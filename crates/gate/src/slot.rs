@@ -63,16 +63,16 @@ pub(crate) struct Slot {
 
 impl RequestFacts {
     /// The path without query, cut to a length that can be kept.
-    pub(crate) fn short_path(&self) -> String {
+    pub(crate) fn short_path(&self) -> &str {
         let path = self.path.path();
-        path.get(..path.floor_char_boundary(PATH_MAX)).unwrap_or_default().to_owned()
+        path.get(..path.floor_char_boundary(PATH_MAX)).unwrap_or_default()
     }
 
     pub(crate) fn describe(&self, ids: TraceIds, started_at: Timestamp) -> InFlight {
         InFlight {
             traceparent: ids.to_string(),
             method: self.method.as_str().to_owned(),
-            path: self.short_path(),
+            path: self.short_path().to_owned(),
             started_at,
             session: self.session,
         }

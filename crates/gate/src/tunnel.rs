@@ -10,8 +10,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
+use crate::errand::chain;
 use crate::flight::Flight;
-use crate::proxy::chain;
 use crate::slot::Verdict;
 use crate::worker::Link;
 

@@ -26,12 +26,13 @@ use crate::client_io::{ClientIo, Switch};
 use crate::gate::Shared;
 use crate::headers::Origin;
 use crate::pool::Pool;
-use crate::proxy;
+use crate::timer::Timers;
+use crate::{errand, health, proxy};
 
-/// Longest head of a request, and the most that is read ahead of one, in bytes.
-const HEAD_MAX: usize = 64 * 1024;
-/// Requests that one HTTP/2 client may have open at one time.
-const STREAMS_MAX: u32 = 128;
+/// Streams that an HTTP/2 client has reset before they were looked at, and streams that were reset because of its errors, for
+/// which the connection is kept.
+const RESETS_PENDING_MAX: usize = 20;
+const ERRORS_MAX: usize = 64;
 /// Pause after the system refused to accept a connection (for want of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two looks at idle connections.
@@ -42,6 +43,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    pub(crate) timers: Timers,
     http1: http1::Builder,
     http2: http2::Builder<LocalSpawner>,
     stopping: Cell<bool>,
@@ -108,6 +110,9 @@ pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>,
     let local = LocalSet::new();
     local.block_on(runtime, async {
         spawn_local(Rc::clone(&worker).keep_house());
+        if index == 0 {
+            spawn_local(health::probe_all(Rc::clone(&worker)));
+        }
         Rc::clone(&worker).accept_all(listener).await;
         worker.drain().await;
     });
@@ -116,18 +121,26 @@ pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>,
 impl Worker {
     fn new(shared: Arc<Shared>, index: usize) -> Self {
         let header_timeout = shared.config.header_timeout();
+        let limits = &shared.config.limits;
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_MAX);
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(limits.head_bytes_max);
+        http1.max_headers(limits.headers_max);
         let mut http2 = http2::Builder::new(LocalSpawner);
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(header_timeout)
-            .max_concurrent_streams(STREAMS_MAX);
-        http2.max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX));
+            .max_concurrent_streams(limits.h2_streams_max)
+            .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
+            .max_local_error_reset_streams(ERRORS_MAX);
         Self {
             index,
             shared,
             pool: Pool::default(),
+            timers: Timers::default(),
             http1,
             http2,
             stopping: Cell::new(false),
@@ -188,7 +201,7 @@ impl Worker {
             link.drive(connection, |connection| connection.graceful_shutdown()).await
         };
         if let Err(error) = result {
-            tracing::debug!(%peer, error = proxy::chain(&error), "a client's connection ended badly");
+            tracing::debug!(%peer, error = errand::chain(&error), "a client's connection ended badly");
         }
     }
 
@@ -223,6 +236,9 @@ impl Worker {
 }
 
 impl Link {
+    /// A request of this client ended because the client did not want it any more.
+    pub(crate) fn request_was_reset(&self) {}
+
     /// Runs a connection to its end; from the moment the gate stops, `finish` tells it to take no further request.
     async fn drive<C>(&self, connection: C, finish: impl FnOnce(Pin<&mut C>)) -> Result<(), hyper::Error>
     where

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use common::*;
-use freezeframe_gate::{Config, Evicted, Gate};
+use freezeframe_gate::{Config, Evicted, Gate, RouteTable};
 use freezeframe_model::{IncidentId, InstanceId, Outcome};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -116,9 +116,15 @@ async fn echo_over_http2() -> SocketAddr {
     addr
 }
 
+fn h2c() -> RouteTable {
+    let mut routes = RouteTable::default();
+    routes.services.iter_mut().for_each(|service| service.h2c = true);
+    routes
+}
+
 #[tokio::test]
 async fn instances_can_be_spoken_to_in_http2() {
-    let (gate, recorder) = start(Config { upstream_h2c: true, ..config() });
+    let (gate, recorder) = start(Config { routes: h2c(), ..config() });
     gate.route(ONE, echo_over_http2().await);
     let mut client = Wire::connect(&gate).await;
     for _ in 0..3 {

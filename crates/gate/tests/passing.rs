@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use freezeframe_gate::{Admission, Arrival, Config, Decision, Gate};
+use freezeframe_gate::{Admission, Arrival, Config, Decision, Gate, Shed};
 use freezeframe_model::{InstanceId, Outcome};
 use std::sync::Arc;
 
@@ -193,7 +193,10 @@ async fn an_instance_that_speaks_nonsense_is_502() {
         instance.send(answer).await;
         let got = client.response().await;
         assert_eq!(got.status, 502, "{answer:?}");
-        assert_eq!(got.body, "{\"error\":\"the server failed to answer this request\"}\n");
+        assert_eq!(field(&got.head, "content-type"), Some("application/problem+json"));
+        let detail = "the server failed to answer this request";
+        let problem = r#"{"type":"about:blank","title":"Bad Gateway","status":502,"detail":""#;
+        assert_eq!(got.body, format!("{problem}{detail}\"}}\n"));
     }
     for exchange in recorder.first(answers.len()).await {
         assert!(matches!(exchange.outcome, Outcome::UpstreamFailed(_)), "{exchange:?}");
@@ -238,11 +241,11 @@ async fn a_request_that_breaks_off_is_not_taken_for_whole() {
 struct Closed;
 
 impl Admission for Closed {
-    fn admit(&self, arrival: &Arrival<'_>) -> Decision {
+    fn arrive(&self, arrival: &Arrival<'_>) -> Decision {
         assert!(arrival.peer.is_loopback());
         match arrival.path {
-            "/odd" => Decision::Refuse { status: 200, retry_after_s: 1 },
-            _ => Decision::Refuse { status: 429, retry_after_s: 7 },
+            "/odd" => Decision::Shed(Shed { bound: "odd", status: 200, retry_after_s: Some(1) }),
+            _ => Decision::Shed(Shed { bound: "rate", status: 429, retry_after_s: Some(7) }),
         }
     }
 }

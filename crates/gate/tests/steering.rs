@@ -253,7 +253,9 @@ async fn without_an_instance_a_request_waits_a_little_and_is_refused() {
     let mut client = Wire::connect(&gate).await;
     client.send(GET).await;
     let answer = client.response().await;
-    assert_eq!((answer.status, field(&answer.head, "retry-after")), (503, Some("1")));
+    let retry_after = field(&answer.head, "retry-after").and_then(|value| value.parse().ok());
+    assert_eq!(answer.status, 503);
+    assert!(retry_after.is_some_and(|s: u32| (1..=3).contains(&s)), "{}", answer.head);
     assert_eq!(recorder.first(1).await[0].outcome, Outcome::Refused(None));
     // One that comes in time is used.
     let one = Backend::bind().await;

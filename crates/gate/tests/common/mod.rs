@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use freezeframe_gate::{Config, Gate, Observer, Open};
+use freezeframe_gate::{
+    Bounds, Config, Gate, Observer, Open, Route, RouteTable, Service, Upstream, Upstreams,
+};
 use freezeframe_model::{Exchange, InFlight, InstanceId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,6 +51,26 @@ pub fn config() -> Config {
 pub fn start(config: Config) -> (Gate, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     (Gate::start(config, Arc::clone(&recorder) as _, Arc::new(Open)).expect("a free port"), recorder)
+}
+
+/// A gate that keeps the bounds of its routes.
+pub fn start_bounded(config: Config) -> (Gate, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let admission = Arc::new(Bounds::new());
+    (Gate::start(config, Arc::clone(&recorder) as _, admission).expect("a free port"), recorder)
+}
+
+/// A service with these fixed upstreams.
+pub fn service(name: &str, upstreams: &[SocketAddr]) -> Service {
+    let upstreams = upstreams.iter().copied().map(Upstream::from).collect();
+    Service { name: name.to_owned(), upstreams: Upstreams::Fixed(upstreams), h2c: false }
+}
+
+/// A table whose one route leads to one service with these upstreams.
+pub fn one_route(upstreams: &[SocketAddr], change: impl FnOnce(&mut Route)) -> RouteTable {
+    let mut route = Route::to("shop");
+    change(&mut route);
+    RouteTable { services: vec![service("shop", upstreams)], routes: vec![route] }
 }
 
 /// A gate with one instance, number 1.
