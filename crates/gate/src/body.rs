@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,16 +12,27 @@ use freezeframe_model::Outcome;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::flight::Flight;
+use crate::pace::Pace;
 use crate::pool::Connection;
 use crate::route::Instance;
 use crate::slot::Verdict;
+use crate::worker::Worker;
 
 /// Body of a request on its way to an instance.
 pub(crate) enum RequestBody {
     /// None, or kept whole for a second attempt.
     Kept(Option<Bytes>),
     /// As the client sends it.
-    Passing(Incoming, Arc<Instance>),
+    Passing(Upload),
+}
+
+/// A request that a client is still sending.
+pub(crate) struct Upload {
+    incoming: Incoming,
+    instance: Arc<Instance>,
+    /// Where it must have a pace: who looks at it, and its account, from the first time that the client is waited for.
+    worker: Option<Rc<Worker>>,
+    pace: Option<Rc<Pace>>,
 }
 
 /// Why a request's body ends before its end.
@@ -35,16 +47,41 @@ pub(crate) enum RequestBroke {
 }
 
 impl RequestBody {
-    pub(crate) fn passing(incoming: Incoming, instance: &Arc<Instance>) -> Self {
-        Self::Passing(incoming, Arc::clone(instance))
+    /// `worker` is given where the body must have a pace.
+    pub(crate) fn passing(incoming: Incoming, instance: &Arc<Instance>, worker: Option<Rc<Worker>>) -> Self {
+        Self::Passing(Upload { incoming, instance: Arc::clone(instance), worker, pace: None })
     }
 
     /// The client's own body, where it was not touched yet.
     pub(crate) fn into_incoming(self) -> Option<Incoming> {
         match self {
             Self::Kept(_) => None,
-            Self::Passing(incoming, _) => Some(incoming),
+            Self::Passing(upload) => Some(upload.incoming),
         }
+    }
+}
+
+impl Upload {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroke>>> {
+        if self.pace.as_ref().is_some_and(|pace| pace.is_too_slow()) {
+            return Poll::Ready(Some(Err(RequestBroke::TooSlow)));
+        }
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.instance.touch();
+                if let Some(pace) = &self.pace {
+                    pace.passed(frame.data_ref().map_or(0, Bytes::len));
+                }
+            }
+            Poll::Ready(_) => {}
+            Poll::Pending => {
+                if let Some(worker) = &self.worker {
+                    self.pace.get_or_insert_with(|| Pace::of_request(worker)).waits_with(cx);
+                }
+            }
+        }
+        frame.map_err(RequestBroke::Client)
     }
 }
 
@@ -58,27 +95,21 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBroke>>> {
         match self.get_mut() {
             Self::Kept(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Passing(incoming, instance) => {
-                let frame = Pin::new(incoming).poll_frame(cx);
-                if matches!(frame, Poll::Ready(Some(Ok(_)))) {
-                    instance.touch();
-                }
-                frame.map_err(RequestBroke::Client)
-            }
+            Self::Passing(upload) => upload.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Kept(bytes) => bytes.is_none(),
-            Self::Passing(incoming, _) => incoming.is_end_stream(),
+            Self::Passing(upload) => upload.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Kept(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Passing(incoming, _) => incoming.size_hint(),
+            Self::Passing(upload) => upload.incoming.size_hint(),
         }
     }
 }
@@ -97,6 +128,8 @@ pub(crate) struct Passing {
     flight: Box<Flight>,
     /// Goes back to the pool once the body is over.
     connection: Option<Connection>,
+    /// From the second frame on, where there must be a pace: its account, and the length of the frame that the client has to take.
+    pace: Option<(Rc<Pace>, usize)>,
 }
 
 /// Why a response breaks off.
@@ -129,7 +162,7 @@ impl Error for BrokenOff {
 impl ResponseBody {
     /// Passes an instance's body on; ends the flight right away where there is none.
     pub(crate) fn passing(incoming: Incoming, flight: Box<Flight>, connection: Connection) -> Self {
-        let mut passing = Passing { incoming, flight, connection: Some(connection) };
+        let mut passing = Passing { incoming, flight, connection: Some(connection), pace: None };
         if passing.incoming.is_end_stream() {
             passing.complete();
             return Self::Own(None);
@@ -146,12 +179,19 @@ impl Passing {
             self.connection = None;
             return Poll::Ready(Some(Err(BrokenOff::Quarantined)));
         }
+        // That it is asked for more means that the client took what there was.
+        if let Some((pace, len)) = &mut self.pace {
+            pace.passed(std::mem::take(len));
+        }
         match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                self.flight.passed(frame.data_ref().map_or(0, Bytes::len));
+                let len = frame.data_ref().map_or(0, Bytes::len);
+                self.flight.passed(len);
                 // The server does not ask again once it knows that this was the last frame; trailers always are.
                 if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.complete();
+                } else {
+                    self.give(len);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -167,7 +207,18 @@ impl Passing {
         }
     }
 
+    /// A frame is handed over, and more will follow: until they are asked for, the client is waited for.
+    fn give(&mut self, len: usize) {
+        if self.flight.worker().shared.config.limits.body_bytes_per_s_min == 0 {
+            return;
+        }
+        let (pace, given) = self.pace.get_or_insert_with(|| (Pace::of_response(self.flight.link()), 0));
+        *given = len;
+        pace.waits();
+    }
+
     fn complete(&mut self) {
+        self.pace = None;
         self.flight.end(Outcome::Answered);
         if let Some(connection) = self.connection.take() {
             connection.give_back(self.flight.worker());

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
 
 use crate::framing::Framing;
 
@@ -41,10 +42,20 @@ impl Switch {
     }
 }
 
+/// What bytes come from: TCP, or TLS over it.
+#[derive(Debug)]
+pub(crate) enum ClientStream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 /// A client's connection.
 #[derive(Debug)]
 pub(crate) struct ClientIo {
-    stream: TcpStream,
+    stream: ClientStream,
+    /// How long a client may take no byte of what is sent.
+    stall_max: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
     /// What is handed on before the stream's own bytes: the first ones, read to tell the protocol, or the spoiler.
     prefix: [u8; PREFACE.len()],
     prefix_at: usize,
@@ -73,7 +84,11 @@ impl ClientIo {
     ///
     /// # Errors
     /// Where the stream ends or fails before.
-    pub(crate) async fn sniff(mut stream: TcpStream, switch: Arc<Switch>) -> io::Result<Self> {
+    pub(crate) async fn sniff(
+        mut stream: ClientStream,
+        switch: Arc<Switch>,
+        stall_max: Duration,
+    ) -> io::Result<Self> {
         let (mut prefix, mut len) = ([0; PREFACE.len()], 0);
         while len < PREFACE.len() && prefix.get(..len) == PREFACE.get(..len) {
             let read = stream.read(prefix.get_mut(len..).unwrap_or_default()).await?;
@@ -83,9 +98,16 @@ impl ClientIo {
             len += read;
         }
         let is_http2 = prefix == *PREFACE;
+        // What was agreed on counts: a client that begins differently is no honest one.
+        let agreed = stream.alpn();
+        if agreed.is_some_and(|protocol| (protocol == b"h2") != is_http2) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let framing = (!is_http2).then(Framing::new);
         Ok(Self {
             stream,
+            stall_max,
+            stalled: None,
             prefix,
             prefix_at: 0,
             prefix_len: len,
@@ -169,18 +191,46 @@ impl AsyncRead for ClientIo {
     }
 }
 
+impl ClientStream {
+    fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
+impl ClientIo {
+    /// What became of a write; where the client takes nothing for too long, that is an error. (A tunnel may rest.)
+    fn watched<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        if self.switch.tunnel.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        let stall_max = self.stall_max;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall_max)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watched(cx, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watched(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.closing, Closing::No) {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.watched(cx, result))?;
             // A tunnel's other direction goes on.
             if self.is_http2 || self.switch.tunnel.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(()));
@@ -195,10 +245,61 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watched(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::GateError;
 use crate::limits::Limits;
 use crate::plan::RouteTable;
+use crate::tls::Tls;
 
 /// Names under which web frameworks usually keep their session.
 pub(crate) const SESSION_COOKIES: [&str; 5] = ["sid", "session", "sessionid", "session_id", "JSESSIONID"];
@@ -43,6 +44,8 @@ pub struct Config {
     pub drain_ms: u64,
     /// What one client may take.
     pub limits: Limits,
+    /// Speak TLS with clients (default: not).
+    pub tls: Option<Tls>,
 }
 
 impl Config {
@@ -61,6 +64,7 @@ impl Config {
             connections_max: 10_000,
             drain_ms: 5_000,
             limits: Limits::default(),
+            tls: None,
         }
     }
 

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use freezeframe_model::{Exchange, InFlight, IncidentId, InstanceId};
 use tokio::sync::{Semaphore, watch};
 
+use crate::addresses::Addresses;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::journey::Journeys;
@@ -19,6 +20,7 @@ use crate::plan::{RouteTable, RouteTableError};
 use crate::registry::Registry;
 use crate::route::{Evicted, Instance, Settled, Table, lock};
 use crate::session::Sessions;
+use crate::tls::{Handshakes, TlsError};
 use crate::trace::TraceIds;
 use crate::worker;
 use crate::{GateError, Observer, UpstreamState};
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) journeys: Journeys,
     pub(crate) sessions: Sessions,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) tls: Option<Arc<Handshakes>>,
     /// The deadline, once the gate stops.
     pub(crate) stop: watch::Sender<Option<Instant>>,
     pub(crate) settled: Arc<Settled>,
@@ -88,6 +92,8 @@ impl Gate {
     ) -> Result<Self, GateError> {
         config.check()?;
         let workers = config.workers;
+        let tls = config.tls.as_ref().map(Handshakes::new).transpose();
+        let tls = tls.map_err(|source| GateError::Tls { source })?.map(Arc::new);
         let listeners = listen::bind(config.listen, workers)?;
         let local_addr = listen::local_addr(&listeners, config.listen)?;
         let plan = || Plan::new(config.routes.clone(), workers);
@@ -97,6 +103,8 @@ impl Gate {
             journeys: Journeys::new(workers),
             sessions: Sessions::new(config.session_cookie.clone()),
             connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            addresses: Arc::new(Addresses::new(&config.limits)),
+            tls,
             stop: watch::Sender::new(None),
             settled: Arc::default(),
             waiters: AtomicU32::new(0),
@@ -149,6 +157,15 @@ impl Gate {
         let shared = &self.inner.shared;
         lock(&shared.registry).configure(shared, Plan::new(table, shared.config.workers));
         Ok(())
+    }
+
+    /// Reads the certificates again now, instead of when their files are next looked at. Connections go on with those that they
+    /// began with.
+    ///
+    /// # Errors
+    /// What is wrong with them; then the old ones stay.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.inner.shared.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
     /// The table in use.

@@ -66,17 +66,20 @@ pub(crate) struct Objection(pub(crate) StatusCode, pub(crate) &'static str);
 pub(crate) struct Origin {
     pub(crate) peer: IpAddr,
     forwarded_for: HeaderValue,
+    /// `http` or `https`.
+    proto: &'static str,
     /// The last `Host`, and the `Forwarded` made of it: a connection seldom uses more than one.
     last: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl Origin {
-    pub(crate) fn new(peer: IpAddr) -> Self {
+    pub(crate) fn new(peer: IpAddr, is_tls: bool) -> Self {
         // An IPv4 client on a dual-stack socket is still an IPv4 client.
         let peer = peer.to_canonical();
         let forwarded_for = HeaderValue::try_from(peer.to_string());
         let forwarded_for = forwarded_for.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { peer, forwarded_for, last: RefCell::new(None) }
+        let proto = if is_tls { "https" } else { "http" };
+        Self { peer, forwarded_for, proto, last: RefCell::new(None) }
     }
 
     /// The `Forwarded` for a host; `None` where that is no authority.
@@ -93,7 +96,8 @@ impl Origin {
             IpAddr::V6(peer) => format!("\"[{peer}]\""),
         };
         // An authority contains neither quotes nor backslashes, so nothing has to be escaped.
-        let forwarded = HeaderValue::try_from(format!("for={node};host=\"{host_text}\";proto=http")).ok()?;
+        let forwarded = format!("for={node};host=\"{host_text}\";proto={}", self.proto);
+        let forwarded = HeaderValue::try_from(forwarded).ok()?;
         *self.last.borrow_mut() = Some((host.clone(), forwarded.clone()));
         Some(forwarded)
     }
@@ -185,7 +189,7 @@ impl Survey {
             headers.insert(FORWARDED, forwarded);
         }
         headers.insert(X_FORWARDED_FOR, origin.forwarded_for.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.proto));
         parts.uri = origin_form(&parts.uri);
         parts.version = Version::HTTP_11;
         Ok(())

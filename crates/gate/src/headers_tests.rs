@@ -29,7 +29,7 @@ fn check_request(version: Version, method: Method, uri: &str, fields: &str, expe
     let (mut parts, ()) = request.body(()).expect("valid").into_parts();
     let survey = survey(&parts.headers);
     let upgrade = survey.wants_upgrade(&parts.headers, parts.version);
-    let origin = Origin::new([192, 0, 2, 7].into());
+    let origin = Origin::new([192, 0, 2, 7].into(), false);
     let mut seen = String::new();
     match survey.prepare_request(&mut parts, &origin, upgrade) {
         Ok(()) => write!(seen, "{} {}\n{}", parts.method, parts.uri, render(&parts.headers)),
@@ -77,10 +77,10 @@ fn what_clients_say_about_their_origin_is_replaced() {
             x-forwarded-proto: http
             x-request-id: kept"#]],
     );
-    let six = Origin::new("::1".parse().expect("an address"));
+    let six = Origin::new("::1".parse().expect("an address"), false);
     let forwarded = six.forwarded(&HeaderValue::from_static("shop")).expect("valid");
     assert_eq!(forwarded, "for=\"[::1]\";host=\"shop\";proto=http");
-    let mapped = Origin::new("::ffff:192.0.2.7".parse().expect("an address"));
+    let mapped = Origin::new("::ffff:192.0.2.7".parse().expect("an address"), false);
     assert_eq!(mapped.forwarded_for, "192.0.2.7");
 }
 

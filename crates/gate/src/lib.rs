@@ -5,17 +5,18 @@
 //!
 //! # Path of a request
 //! 1. `worker`: one thread per core with its own listener, event loop and connections accepts the client.
-//! 2. `client_io` and `framing`: HTTP/2 or HTTP/1? Requests whose end two servers could see differently are spoiled here.
+//! 2. `addresses` counts it, `tls` is agreed on, `client_io` and `framing`: HTTP/2 or HTTP/1? Requests whose end two servers could see differently are spoiled here.
 //! 3. `proxy`: `limits` are kept, `headers` are made fit for an instance, `session` and `trace` ids are found, `matcher` finds
 //!    the route of the `plan`, `admission` is asked and may let the request wait.
 //! 4. `errand`: an instance is picked (`route`), and the request takes a `slot` there that other threads can see.
-//! 5. `pool`: a connection to the `upstream` is taken or opened; `body` passes both ways frame by frame, never collected.
+//! 5. `pool`: a connection to the `upstream` is taken or opened; `body` passes both ways frame by frame, never collected, at a `pace` that is not too slow.
 //! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one.
 //!
 //! Who steers it does so through `gate`; `registry` keeps the instances and publishes the table that requests read.
 //!
 //! It does not know why an instance is routed or evicted, what an incident is, or what is done with an exchange.
 
+mod addresses;
 mod admission;
 mod body;
 mod bounds;
@@ -32,6 +33,7 @@ mod limits;
 mod listen;
 mod matcher;
 mod outbound;
+mod pace;
 mod plan;
 mod pool;
 mod proxy;
@@ -42,6 +44,7 @@ mod route;
 mod session;
 mod slot;
 mod timer;
+mod tls;
 mod trace;
 mod tunnel;
 mod upstream;
@@ -58,6 +61,7 @@ pub use limits::Limits;
 pub use plan::{Route, RouteTable, RouteTableError, Service, Upstreams};
 pub use report::{Finished, Observer, UpstreamState};
 pub use route::Evicted;
+pub use tls::{CertificateFiles, Tls, TlsError};
 pub use upstream::{Upstream, UpstreamError};
 
 /// Why the gate could not start.
@@ -98,6 +102,13 @@ pub enum GateError {
     /// Smaller than an ordinary request's head.
     #[error("the setting head_bytes_max must be at least 8192")]
     HeadTooSmall,
+    /// No certificate, no TLS.
+    #[error("TLS cannot be spoken")]
+    Tls {
+        /// What is wrong with the certificates.
+        #[source]
+        source: TlsError,
+    },
     /// With these routes nothing could be found.
     #[error("the routes cannot be used")]
     Routes {

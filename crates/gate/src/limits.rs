@@ -20,7 +20,7 @@ pub struct Limits {
     /// client is the one that is waited for; 0 is no limit (default 128).
     pub body_bytes_per_s_min: u32,
     /// Time over which that rate is measured, in milliseconds; a connection that takes no byte at all for so long is closed,
-    /// whatever the rate (default 10,000).
+    /// whatever the rate (default 30,000).
     pub body_window_ms: u64,
     /// Requests that one HTTP/2 client may have open at one time (default 128).
     pub h2_streams_max: u32,
@@ -38,7 +38,7 @@ impl Default for Limits {
             head_bytes_max: 64 * 1024,
             uri_bytes_max: 8 * 1024,
             body_bytes_per_s_min: 128,
-            body_window_ms: 10_000,
+            body_window_ms: 30_000,
             h2_streams_max: 128,
             h2_resets_per_s_max: 20,
         }

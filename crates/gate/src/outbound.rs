@@ -7,11 +7,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, request};
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::body::RequestBody;
 use crate::headers::{Survey, X_DEADLINE, set_trace};
 use crate::route::Instance;
+use crate::worker::Worker;
 
 /// Method, target, fields and body, without what differs from attempt to attempt.
 pub(crate) struct Outbound {
@@ -21,6 +23,8 @@ pub(crate) struct Outbound {
     survey: Survey,
     is_clients_trace: bool,
     source: Source,
+    /// Who sees to it that a passing body is not too slow.
+    paced_by: Option<Rc<Worker>>,
 }
 
 /// Where the body comes from.
@@ -37,7 +41,7 @@ impl Outbound {
     /// A request whose fields are prepared; its body is set next.
     pub(crate) fn new(parts: request::Parts, survey: Survey, is_clients_trace: bool) -> Self {
         let request::Parts { method, uri, headers, .. } = parts;
-        Self { method, uri, headers, survey, is_clients_trace, source: Source::Spent }
+        Self { method, uri, headers, survey, is_clients_trace, source: Source::Spent, paced_by: None }
     }
 
     /// There is no body, or this one.
@@ -46,8 +50,9 @@ impl Outbound {
     }
 
     /// The body passes as it comes.
-    pub(crate) fn pass(&mut self, body: Incoming) {
+    pub(crate) fn pass(&mut self, body: Incoming, paced_by: Option<Rc<Worker>>) {
         self.source = Source::Passing(body);
+        self.paced_by = paced_by;
     }
 
     /// Whether it may be sent again after it was sent.
@@ -93,7 +98,7 @@ impl Outbound {
                 self.source = Source::Kept(bytes.clone(), may_repeat);
                 RequestBody::Kept(bytes.filter(|bytes| !bytes.is_empty()))
             }
-            Source::Passing(incoming) => RequestBody::passing(incoming, instance),
+            Source::Passing(incoming) => RequestBody::passing(incoming, instance, self.paced_by.clone()),
             Source::Spent => return None,
         };
         // The fields are copied only if they may be needed again.

@@ -78,6 +78,9 @@ pub struct Route {
     /// How often a request that may be repeated goes to another instance after one failed it. (A connection that could not be
     /// opened and an instance that was quarantined do not count: no retry of these costs an instance anything.)
     pub retries: u32,
+    /// Bodies of requests may pause for as long as they like, as bidirectional gRPC streams do; else
+    /// [`Limits::body_bytes_per_s_min`](crate::Limits::body_bytes_per_s_min) holds for them.
+    pub request_streams: bool,
 }
 
 impl Default for RouteTable {
@@ -102,6 +105,7 @@ impl Route {
             in_flight_max: None,
             queue_max: 128,
             retries: 0,
+            request_streams: false,
         }
     }
 }
@@ -230,6 +234,7 @@ impl RouteTable {
                 field(lines, "in_flight_max", &a.in_flight_max, &b.in_flight_max);
                 field(lines, "queue_max", &a.queue_max, &b.queue_max);
                 field(lines, "retries", &a.retries, &b.retries);
+                field(lines, "request_streams", &a.request_streams, &b.request_streams);
             },
         );
         lines

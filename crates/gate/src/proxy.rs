@@ -102,7 +102,9 @@ pub(crate) async fn serve(
             }
         }
     } else {
-        outbound.pass(intake.body);
+        let has_pace =
+            !route.spec.request_streams && link.worker.shared.config.limits.body_bytes_per_s_min > 0;
+        outbound.pass(intake.body, has_pace.then(|| Rc::clone(&link.worker)));
     }
     route.save(link.worker.index);
     let progress = Progress::default();
@@ -136,6 +138,13 @@ struct Prepared {
 fn prepare(link: &Link, parts: &mut request::Parts, survey: &Survey) -> Result<Prepared, Refusal<'static>> {
     let limits = &link.worker.shared.config.limits;
     let too = |status, text| Err(Refusal::new(status, text));
+    if let Err(after_s) = link.visit.request() {
+        // Jittered: all that were refused in one second would come back in one.
+        let retry_after_s = Some(after_s.saturating_add(fastrand::u32(0..=2)));
+        let text = "too many requests from this address";
+        let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, text);
+        return Err(Refusal { shed: Some("rate"), retry_after_s, ..refusal });
+    }
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.uri_bytes_max) {
         return too(StatusCode::URI_TOO_LONG, "the target is too long");
     }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -22,9 +22,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::client_io::{ClientIo, Switch};
+use crate::addresses::Visit;
+use crate::client_io::{ClientIo, ClientStream, Switch};
 use crate::gate::Shared;
 use crate::headers::Origin;
+use crate::pace::Paces;
 use crate::pool::Pool;
 use crate::timer::Timers;
 use crate::{errand, health, proxy};
@@ -33,10 +35,13 @@ use crate::{errand, health, proxy};
 /// which the connection is kept.
 const RESETS_PENDING_MAX: usize = 20;
 const ERRORS_MAX: usize = 64;
+/// Resets are counted over so many seconds.
+const RESETS_OVER_S: f32 = 10.0;
 /// Pause after the system refused to accept a connection (for want of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Time between two looks at idle connections.
+/// Time between two looks at idle connections and slow bodies, at most and at least.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_MIN: Duration = Duration::from_millis(10);
 
 /// What one thread of the gate works with.
 pub(crate) struct Worker {
@@ -44,6 +49,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
+    pub(crate) paces: Paces,
     http1: http1::Builder,
     http2: http2::Builder<LocalSpawner>,
     stopping: Cell<bool>,
@@ -57,7 +63,12 @@ pub(crate) struct Link {
     pub(crate) worker: Rc<Worker>,
     pub(crate) origin: Origin,
     pub(crate) switch: Arc<Switch>,
-    /// Wakes the connection's task when the gate stops.
+    pub(crate) visit: Visit,
+    is_http2: Cell<bool>,
+    /// Resets that an HTTP/2 client may still make, and when that was so.
+    resets: Cell<(f32, Instant)>,
+    doomed: Cell<bool>,
+    /// Wakes the connection's task when the gate stops, or the connection must end.
     waker: RefCell<Option<Waker>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -79,13 +90,19 @@ impl Link {
         worker: &Rc<Worker>,
         peer: SocketAddr,
         switch: Arc<Switch>,
+        visit: Visit,
         permit: OwnedSemaphorePermit,
     ) -> Rc<Self> {
+        let resets = worker.shared.config.limits.h2_resets_per_s_max as f32 * RESETS_OVER_S;
         worker.live.set(worker.live.get() + 1);
         let link = Rc::new(Self {
             worker: Rc::clone(worker),
-            origin: Origin::new(peer.ip()),
+            origin: Origin::new(peer.ip(), worker.shared.tls.is_some()),
             switch,
+            visit,
+            is_http2: Cell::new(false),
+            resets: Cell::new((resets, Instant::now())),
+            doomed: Cell::new(false),
             waker: RefCell::new(None),
             _permit: permit,
         });
@@ -112,6 +129,7 @@ pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>,
         spawn_local(Rc::clone(&worker).keep_house());
         if index == 0 {
             spawn_local(health::probe_all(Rc::clone(&worker)));
+            spawn_local(Rc::clone(&worker).look_at_certificates());
         }
         Rc::clone(&worker).accept_all(listener).await;
         worker.drain().await;
@@ -141,6 +159,7 @@ impl Worker {
             shared,
             pool: Pool::default(),
             timers: Timers::default(),
+            paces: Paces::default(),
             http1,
             http2,
             stopping: Cell::new(false),
@@ -185,15 +204,21 @@ impl Worker {
     async fn connection(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         // A failure here shows again, and better, at the first read.
         let _ = stream.set_nodelay(true);
+        let Some(visit) = self.shared.addresses.enter(peer.ip()) else {
+            tracing::debug!(%peer, "closed: this address has too many connections");
+            return;
+        };
         let switch = Arc::new(Switch::default());
-        let link = Link::new(&self, peer, Arc::clone(&switch), permit);
-        let sniffing = timeout(self.shared.config.header_timeout(), ClientIo::sniff(stream, switch));
-        let Some(Ok(Ok(io))) = link.unless_stopping(pin!(sniffing)).await else { return };
+        let link = Link::new(&self, peer, Arc::clone(&switch), visit, permit);
+        let Some(io) = link.unless_stopping(pin!(self.begin(stream, peer, switch))).await.flatten() else {
+            return;
+        };
         let service = {
             let link = Rc::clone(&link);
             service_fn(move |request| proxy::serve(Rc::clone(&link), request))
         };
         let result = if io.is_http2() {
+            link.is_http2.set(true);
             let connection = self.http2.serve_connection(TokioIo::new(io), service);
             link.drive(connection, |connection| connection.graceful_shutdown()).await
         } else {
@@ -205,14 +230,53 @@ impl Worker {
         }
     }
 
+    /// Agrees on how to speak; `None` where that takes too long or fails.
+    async fn begin(&self, stream: TcpStream, peer: SocketAddr, switch: Arc<Switch>) -> Option<ClientIo> {
+        let stream = match &self.shared.tls {
+            None => ClientStream::Plain(stream),
+            Some(tls) => {
+                let handshake = Box::pin(timeout(tls.timeout(), tls.acceptor.accept(stream)));
+                match handshake.await {
+                    Ok(Ok(stream)) => ClientStream::Tls(Box::new(stream)),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%peer, %error, "no TLS with a client");
+                        return None;
+                    }
+                    Err(_) => return None,
+                }
+            }
+        };
+        let config = &self.shared.config;
+        let stall_max = Duration::from_millis(config.limits.body_window_ms);
+        timeout(config.header_timeout(), ClientIo::sniff(stream, switch, stall_max)).await.ok()?.ok()
+    }
+
     /// Closes what is idle for too long, and what leads to instances that get no more requests.
     async fn keep_house(self: Rc<Self>) {
         let mut changed = self.shared.changed.subscribe();
+        // A body is found too slow at most half a window late.
+        let window = Duration::from_millis(self.shared.config.limits.body_window_ms);
+        let pause = SWEEP_EVERY.min(window / 2).max(SWEEP_MIN);
         loop {
             // Ends early when the routes change. (The sender lives as long as this worker.)
-            let _ = timeout(SWEEP_EVERY, changed.changed()).await;
+            let _ = timeout(pause, changed.changed()).await;
             self.pool.sweep(self.index, self.shared.config.idle_timeout());
+            self.paces.sweep(&self.shared.config.limits);
+            if self.index == 0 {
+                self.shared.addresses.sweep();
+            }
             self.links.borrow_mut().retain(|link| link.strong_count() > 0);
+        }
+    }
+
+    /// Has certificates read again whose files have changed, on a thread that may block.
+    async fn look_at_certificates(self: Rc<Self>) {
+        let Some(tls) = self.shared.tls.clone() else { return };
+        loop {
+            sleep(tls.poll_pause()).await;
+            let tls = Arc::clone(&tls);
+            // It ends by itself; a panic in it would show in the log, and the next look may go well.
+            let _ = tokio::task::spawn_blocking(move || tls.reload_if_changed()).await;
         }
     }
 
@@ -236,36 +300,69 @@ impl Worker {
 }
 
 impl Link {
-    /// A request of this client ended because the client did not want it any more.
-    pub(crate) fn request_was_reset(&self) {}
+    /// A request of this client ended because the client did not want it any more. Opening and resetting streams costs a client
+    /// nothing and us a lot (CVE-2023-44487): who does it all the time has to go. HTTP/1 clients close the connection for it.
+    pub(crate) fn request_was_reset(&self) {
+        if !self.is_http2.get() {
+            return;
+        }
+        let per_s = self.worker.shared.config.limits.h2_resets_per_s_max as f32;
+        let (left, at) = self.resets.get();
+        let now = Instant::now();
+        let left = (left + now.duration_since(at).as_secs_f32() * per_s).min(per_s * RESETS_OVER_S) - 1.0;
+        self.resets.set((left, now));
+        if left < 0.0 {
+            self.doom("it resets too many requests");
+        }
+    }
+
+    /// Ends the connection with everything on it.
+    pub(crate) fn doom(&self, why: &'static str) {
+        if !self.doomed.replace(true) {
+            tracing::debug!(peer = %self.origin.peer, why, "a client's connection is closed");
+            let waker = self.waker.take();
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
 
     /// Runs a connection to its end; from the moment the gate stops, `finish` tells it to take no further request.
-    async fn drive<C>(&self, connection: C, finish: impl FnOnce(Pin<&mut C>)) -> Result<(), hyper::Error>
+    async fn drive<C>(&self, connection: C, mut finish: impl FnMut(Pin<&mut C>)) -> Result<(), hyper::Error>
     where
         C: Future<Output = Result<(), hyper::Error>>,
     {
         let mut connection = pin!(connection);
-        if let Some(result) = self.unless_stopping(connection.as_mut()).await {
-            return result;
-        }
-        finish(connection.as_mut());
-        connection.await
+        let mut is_finishing = false;
+        poll_fn(|cx| {
+            self.keep_waker(cx);
+            if self.doomed.get() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.worker.stopping.get() && !is_finishing {
+                is_finishing = true;
+                finish(connection.as_mut());
+            }
+            connection.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Waits for `future`, unless the gate stops first.
     async fn unless_stopping<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
         poll_fn(|cx| {
+            self.keep_waker(cx);
             if self.worker.stopping.get() {
                 return Poll::Ready(None);
             }
-            let mut waker = self.waker.borrow_mut();
-            match &mut *waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-            drop(waker);
             future.as_mut().poll(cx).map(Some)
         })
         .await
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
     }
 }
