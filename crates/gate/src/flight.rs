@@ -220,6 +220,7 @@ impl Flight {
             method: &self.facts.method,
             path: self.facts.short_path(),
             route,
+            route_index: self.route.as_ref().map(|route| route.index),
             instance: self.last,
             status: self.status,
             outcome,

@@ -39,6 +39,8 @@ pub struct Finished<'a> {
     pub path: &'a str,
     /// The route that it took, if it came so far.
     pub route: Option<&'a Route>,
+    /// The route's place in the table in use when it came: an index for per-route counters.
+    pub route_index: Option<usize>,
     /// The instance it went to last.
     pub instance: Option<InstanceId>,
     /// Status that the client saw; 0 where there was none.

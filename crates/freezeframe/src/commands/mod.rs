@@ -5,6 +5,7 @@ mod attach;
 mod demo;
 mod demo_story;
 mod doctor;
+mod gate;
 mod post_mortem;
 mod run;
 mod shim;
@@ -34,6 +35,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run a service under supervision, behind the gate.
     Run(run::Arguments),
+    /// The gate alone, in front of fixed upstreams, without supervision.
+    Gate(gate::Arguments),
     /// List incidents, newest first.
     Incidents(show::ListArguments),
     /// Show one incident: what broke, where, with which values.
@@ -89,6 +92,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
+        Command::Gate(arguments) => gate::run(arguments),
         Command::Incidents(arguments) => show::list(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Attach(arguments) => attach::run(&arguments),

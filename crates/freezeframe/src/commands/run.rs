@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         instances: arguments.instances,
         spares: arguments.spares,
         command: arguments.command,
+        ..Flags::default()
     };
     let config = Config::load(arguments.config.as_deref(), flags)
         .map_err(|error| CommandError::caused(Kind::Usage, &error))?;

@@ -24,12 +24,18 @@ pub(super) struct Section {
 
 /// Largest time in milliseconds that makes sense anywhere: ten minutes.
 const TEN_MINUTES: u64 = 600_000;
+/// The longest deadline of the gate.
+const HOUR: u64 = 3_600_000;
 const MS: &str = "milliseconds";
 
 /// Every section, in the order of the reference page.
 pub(super) const SECTIONS: &[Section] = &[
     Section { name: "service", doc: "What is run, and where it is reached." },
     Section { name: "service.ready", doc: "When a started instance may take requests." },
+    Section {
+        name: "gate",
+        doc: "How the gate treats requests, and what a client may take of it. Further services and routes are in `[[gate.service]]` and `[[gate.route]]` below.",
+    },
     Section { name: "hold", doc: "What is held when something breaks, and how much of it at most." },
     Section {
         name: "hold.redact",
@@ -103,6 +109,116 @@ pub(super) const KEYS: &[Key] = &[
         path: "service.ready.timeout_ms",
         kind: Kind::Number(|c| &mut c.service.ready.timeout_ms, 100..=TEN_MINUTES, MS),
         doc: "Time to become ready; then the instance is killed and started anew.",
+    },
+    Key {
+        path: "gate.upstreams",
+        kind: Kind::Texts(|c| &mut c.gate.upstreams),
+        doc: "For `freezeframe gate`: addresses of the service `default`, like `127.0.0.1:9000` or `unix:/run/shop.sock`. One that refuses connections gets no requests until a probe gets through.",
+    },
+    Key {
+        path: "gate.h2c",
+        kind: Kind::Flag(|c| &mut c.gate.h2c),
+        doc: "Whether the service `default` is spoken to in HTTP/2 with prior knowledge, as gRPC needs it.",
+    },
+    Key {
+        path: "gate.deadline_ms",
+        kind: Kind::MaybeNumber(|c| &mut c.gate.deadline_ms, 0..=HOUR, MS),
+        doc: "Time from a request's arrival to the head of its response; then the client is answered 503, and the instance let go. Instances find what is left of it in `x-freezeframe-deadline-ms`. 0 is no limit, as is leaving it out, except for `freezeframe gate`, where that is 60000.",
+    },
+    Key {
+        path: "gate.in_flight_max",
+        kind: Kind::MaybeNumber(|c| &mut c.gate.in_flight_max, 1..=1_000_000, ""),
+        doc: "Requests of a route under way per instance. Further ones wait. Without it there is no limit.",
+    },
+    Key {
+        path: "gate.queue_max",
+        kind: Kind::Count(|c| &mut c.gate.queue_max, 0..=1_000_000),
+        doc: "Requests of a route that wait. Further ones are answered 429 at once.",
+    },
+    Key {
+        path: "gate.retries",
+        kind: Kind::MaybeNumber(|c| &mut c.gate.retries, 0..=4, ""),
+        doc: "How often a request that may be repeated goes to another instance after one failed it, up to a fifth of the requests. Without it, that is 1 for fixed upstreams and 0 for supervised instances: a request that breaks one must not break the next.",
+    },
+    Key {
+        path: "gate.tls_cert",
+        kind: Kind::MaybePath(|c| &mut c.gate.tls_cert),
+        doc: "PEM file with a certificate and its chain; with it, the gate speaks only TLS. It is read again when it changes. Further ones, chosen by server name, are in `[[gate.certificate]]`.",
+    },
+    Key {
+        path: "gate.tls_key",
+        kind: Kind::MaybePath(|c| &mut c.gate.tls_key),
+        doc: "PEM file with the certificate's private key.",
+    },
+    Key {
+        path: "gate.tls_handshake_ms",
+        kind: Kind::Number(|c| &mut c.gate.tls_handshake_ms, 100..=TEN_MINUTES, MS),
+        doc: "Time for a TLS handshake.",
+    },
+    Key {
+        path: "gate.header_ms",
+        kind: Kind::Number(|c| &mut c.gate.header_ms, 100..=TEN_MINUTES, MS),
+        doc: "Time for a request's head, and between two requests of a connection.",
+    },
+    Key {
+        path: "gate.connect_ms",
+        kind: Kind::Number(|c| &mut c.gate.connect_ms, 10..=TEN_MINUTES, MS),
+        doc: "Time for a connection to an instance.",
+    },
+    Key {
+        path: "gate.workers",
+        kind: Kind::MaybeNumber(|c| &mut c.gate.workers, 1..=256, ""),
+        doc: "Threads. Without it, one per core, at most 4.",
+    },
+    Key {
+        path: "gate.connections_max",
+        kind: Kind::Count(|c| &mut c.gate.connections_max, 1..=1_000_000),
+        doc: "Connections of clients. Further ones wait.",
+    },
+    Key {
+        path: "gate.connections_per_address_max",
+        kind: Kind::Count(|c| &mut c.gate.connections_per_address_max, 1..=1_000_000),
+        doc: "Connections of one client address, or of one IPv6 network of 64 bits. Further ones are closed.",
+    },
+    Key {
+        path: "gate.requests_per_s_per_address_max",
+        kind: Kind::MaybeNumber(|c| &mut c.gate.requests_per_s_per_address_max, 1..=1_000_000, ""),
+        doc: "Requests per second of one client address. Further ones are answered 429. Without it there is no limit.",
+    },
+    Key {
+        path: "gate.headers_max",
+        kind: Kind::Count(|c| &mut c.gate.headers_max, 8..=1_000),
+        doc: "Header fields of a request. More are answered 431.",
+    },
+    Key {
+        path: "gate.head_bytes_max",
+        kind: Kind::Size(|c| &mut c.gate.head_bytes_max, 8_192..=1 << 20),
+        doc: "Size of a request's head. A larger one is answered 431.",
+    },
+    Key {
+        path: "gate.uri_bytes_max",
+        kind: Kind::Size(|c| &mut c.gate.uri_bytes_max, 64..=1 << 16),
+        doc: "Size of a request's target. A longer one is answered 414.",
+    },
+    Key {
+        path: "gate.body_bytes_per_s_min",
+        kind: Kind::Count(|c| &mut c.gate.body_bytes_per_s_min, 0..=1_000_000),
+        doc: "Bytes per second at which a client must send a request's body and take a response's, while it is the one that is waited for. 0 is no limit.",
+    },
+    Key {
+        path: "gate.body_window_ms",
+        kind: Kind::Number(|c| &mut c.gate.body_window_ms, 100..=TEN_MINUTES, MS),
+        doc: "Time over which that rate is measured.",
+    },
+    Key {
+        path: "gate.h2_streams_max",
+        kind: Kind::Count(|c| &mut c.gate.h2_streams_max, 1..=10_000),
+        doc: "Requests that one HTTP/2 client may have open.",
+    },
+    Key {
+        path: "gate.h2_resets_per_s_max",
+        kind: Kind::Count(|c| &mut c.gate.h2_resets_per_s_max, 1..=10_000),
+        doc: "Requests per second that one HTTP/2 client may reset, over ten seconds. Who resets more loses the connection.",
     },
     Key {
         path: "hold.enabled",

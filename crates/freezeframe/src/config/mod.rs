@@ -5,6 +5,7 @@
 
 mod assign;
 mod error;
+mod gate;
 mod keys;
 mod parse;
 mod quantity;
@@ -32,6 +33,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub(crate) struct Config {
     /// What is run.
     pub(crate) service: Service,
+    /// How the gate treats requests.
+    pub(crate) gate: gate::Gate,
     /// What is held, and how much of it.
     pub(crate) hold: Hold,
     /// Who is told, by the names that the file gives them.
@@ -140,6 +143,18 @@ pub(crate) struct Flags {
     pub(crate) instances: Option<u32>,
     /// `--spares`
     pub(crate) spares: Option<u32>,
+    /// `--upstream`
+    pub(crate) upstreams: Vec<String>,
+    /// `--in-flight-max`
+    pub(crate) in_flight_max: Option<u64>,
+    /// `--queue-max`
+    pub(crate) queue_max: Option<u32>,
+    /// `--deadline-ms`
+    pub(crate) deadline_ms: Option<u64>,
+    /// `--tls-cert`
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// `--tls-key`
+    pub(crate) tls_key: Option<PathBuf>,
     /// What follows `--`.
     pub(crate) command: Vec<String>,
 }
@@ -189,16 +204,25 @@ impl Config {
                 config.set(key, text, &key.variable())?;
             }
         }
+        let path_text = |path: PathBuf| path.to_string_lossy().into_owned();
         for (flag, path, value) in [
-            ("--data-dir", "store.dir", flags.data_dir.map(|dir| dir.to_string_lossy().into_owned())),
+            ("--data-dir", "store.dir", flags.data_dir.map(path_text)),
             ("--listen", "service.listen", flags.listen.map(|address| address.to_string())),
             ("--admin", "service.admin", flags.admin.map(|address| address.to_string())),
             ("--instances", "service.instances", flags.instances.map(|count| count.to_string())),
             ("--spares", "service.spares", flags.spares.map(|count| count.to_string())),
+            ("--in-flight-max", "gate.in_flight_max", flags.in_flight_max.map(|count| count.to_string())),
+            ("--queue-max", "gate.queue_max", flags.queue_max.map(|count| count.to_string())),
+            ("--deadline-ms", "gate.deadline_ms", flags.deadline_ms.map(|ms| ms.to_string())),
+            ("--tls-cert", "gate.tls_cert", flags.tls_cert.map(path_text)),
+            ("--tls-key", "gate.tls_key", flags.tls_key.map(path_text)),
         ] {
             if let (Some(key), Some(value)) = (Key::find(path), value) {
                 config.set(key, &value, flag)?;
             }
+        }
+        if !flags.upstreams.is_empty() {
+            config.gate.upstreams = flags.upstreams;
         }
         if !flags.command.is_empty() {
             config.service.command = flags.command;
@@ -206,6 +230,20 @@ impl Config {
         config.name_service();
         config.check()?;
         Ok(config)
+    }
+
+    /// The settings that differ in `new`, one line each, for people, by the setting's path.
+    pub(crate) fn diff(&self, new: &Self) -> Vec<(&'static str, String)> {
+        let (mut old, mut new) = (self.clone(), new.clone());
+        let mut lines = Vec::new();
+        for key in KEYS {
+            let show = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+            let (before, after) = (key.kind.show(&mut old), key.kind.show(&mut new));
+            if before != after {
+                lines.push((key.path, format!("{} {} -> {}", key.path, show(before), show(after))));
+            }
+        }
+        lines
     }
 
     fn set(&mut self, key: &Key, text: &str, source: &str) -> Result<(), ConfigError> {

@@ -11,9 +11,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::assign::Given;
 use super::error::ConfigError;
+use super::gate::{CertificateEntry, RouteEntry, ServiceEntry};
 use super::keys::{KEYS, Key, SECTIONS};
 use super::{Config, MAX_FILE};
 
+/// Lists of tables, each a section of its own kind.
+const ENTRIES: [&str; 3] = ["gate.service", "gate.route", "gate.certificate"];
 /// Alert channels at most.
 const MAX_CHANNELS: usize = 32;
 
@@ -22,6 +25,9 @@ const MAX_CHANNELS: usize = 32;
 pub(crate) struct FileConfig {
     settings: Vec<(&'static Key, Given)>,
     alert: BTreeMap<String, ChannelConfig>,
+    services: Vec<ServiceEntry>,
+    routes: Vec<RouteEntry>,
+    certificates: Vec<CertificateEntry>,
 }
 
 impl FileConfig {
@@ -31,6 +37,9 @@ impl FileConfig {
             key.kind.assign(config, given).map_err(ConfigError::new)?;
         }
         config.alert.extend(self.alert);
+        config.gate.services = self.services;
+        config.gate.routes = self.routes;
+        config.gate.certificates = self.certificates;
         Ok(())
     }
 }
@@ -79,6 +88,12 @@ impl Reader<'_> {
                 file.settings.push((key, given));
             } else if path == "alert" {
                 self.channels(value, file)?;
+            } else if path == "gate.service" {
+                file.services = self.entries("service", value)?;
+            } else if path == "gate.route" {
+                file.routes = self.entries("route", value)?;
+            } else if path == "gate.certificate" {
+                file.certificates = self.entries("certificate", value)?;
             } else if SECTIONS.iter().any(|section| section.name == path) {
                 let below = value.get_ref().as_table().ok_or_else(|| {
                     self.at(
@@ -111,10 +126,11 @@ impl Reader<'_> {
             (false, section) => format!("unknown key `{shown}` in [{section}]"),
         };
         let here = KEYS.iter().filter(|key| key.section() == section).map(Key::name);
-        let below = SECTIONS.iter().map(|known| known.name).chain(["alert"]).filter_map(|known| {
-            let (above, last) = known.rsplit_once('.').unwrap_or(("", known));
-            (above == section).then_some(last)
-        });
+        let below =
+            SECTIONS.iter().map(|known| known.name).chain(["alert"]).chain(ENTRIES).filter_map(|known| {
+                let (above, last) = known.rsplit_once('.').unwrap_or(("", known));
+                (above == section).then_some(last)
+            });
         let elsewhere = KEYS.iter().find(|key| key.name() == given);
         if let Some(near) = nearest(given, here.chain(below)) {
             message += &format!(", did you mean `{near}`?");
@@ -145,6 +161,43 @@ impl Reader<'_> {
             file.alert.insert(name.get_ref().to_string(), config);
         }
         Ok(())
+    }
+
+    /// `[[gate.NAME]]`: a list of tables that serde reads.
+    fn entries<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+        given: &Spanned<DeValue<'_>>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let misplaced = || self.at(format!("each {name} is written as [[gate.{name}]]"), given.span());
+        let items = given.get_ref().as_array().ok_or_else(misplaced)?;
+        // The same text once more as plain values, which serde reads; it has been found to be TOML.
+        let values: toml::Table =
+            toml::from_str(self.text).map_err(|error| self.at(error.message(), given.span()))?;
+        let values = values.get("gate").and_then(|gate| gate.get(name)).and_then(|list| list.as_array());
+        let values = values.ok_or_else(misplaced)?;
+        items
+            .iter()
+            .zip(values)
+            .map(|(item, value)| {
+                let keys = item.get_ref().as_table().ok_or_else(misplaced)?;
+                T::deserialize(value.clone()).map_err(|error| {
+                    let message = error.message().lines().next().unwrap_or_default().to_owned();
+                    let mut quoted = message.split('`').skip(1).step_by(2);
+                    let named = quoted.next().unwrap_or_default();
+                    let key = keys.iter().find(|(key, _)| key.get_ref() == named);
+                    match (message.starts_with("unknown field"), key) {
+                        (true, Some((key, _))) => {
+                            let near = nearest(named, quoted).map(|near| format!(", did you mean `{near}`?"));
+                            let near = near.unwrap_or_default();
+                            let named = named.escape_debug();
+                            self.at(format!("unknown key `{named}` in [[gate.{name}]]{near}"), key.span())
+                        }
+                        _ => self.at(format!("[[gate.{name}]]: {}", message.escape_debug()), item.span()),
+                    }
+                })
+            })
+            .collect()
     }
 
     /// Serde names the unknown key or value between backticks, and then what it expected; that leads to the place and to the nearest.

@@ -46,6 +46,40 @@ with `env:` is read from that environment variable, so that no secret needs to b
 | `smtp` | `url` like `smtps://user:password@mail.example.org`, `from`, `to` (a list) |
 ";
 
+const GATE: &str = "
+## [[gate.service]]
+
+A further service behind the gate, any number of times.
+
+| key | value |
+|---|---|
+| `name` | what routes call it |
+| `upstreams` | list of addresses like `\"127.0.0.1:9000\"` or `\"unix:/run/shop.sock\"` |
+| `h2c` | `true` to speak HTTP/2 with prior knowledge to them, as gRPC needs it |
+
+## [[gate.route]]
+
+Which service answers what, any number of times. The host decides first (an exact one, then the longest wildcard, then
+none), then the longest path. What is left out is as in `[gate]`; without `service`, it is `default`: the supervised instances
+of `freezeframe run`, the `upstreams` of `freezeframe gate`.
+
+| key | value |
+|---|---|
+| `name` | in logs and metrics; `route-1` and so on where it is left out |
+| `host` | `\"shop.example\"` or `\"*.example\"`, without a port; every host where it is left out |
+| `path` | `\"/api\"` is that path and everything below it; `\"/\"` where it is left out |
+| `service` | name of a service |
+| `tier` | importance when there is too much to do, 0 to 7; 0 is shed last, 1 is usual |
+| `cost` | name of a class of routes that cost about the same |
+| `deadline_ms`, `in_flight_max`, `queue_max`, `retries` | as in `[gate]`, for this route |
+| `request_streams` | `true` where bodies of requests may pause for any time, as those of bidirectional gRPC streams do |
+
+## [[gate.certificate]]
+
+A further certificate, any number of times: `cert` and `key` are PEM files. Clients are shown the one for the server name
+that they ask for.
+";
+
 /// The reference page.
 #[allow(dead_code, reason = "the tests write the page")]
 pub(crate) fn reference() -> String {
@@ -65,6 +99,9 @@ pub(crate) fn reference() -> String {
         page.push('\n');
         for key in keys() {
             let _ = writeln!(page, "- `{}`: {}", key.name(), key.doc);
+        }
+        if section.name == "gate" {
+            page.push_str(GATE);
         }
     }
     page.push_str(ALERT);

@@ -103,6 +103,7 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
         instances: Some(5),
         spares: None,
         command: vec!["/bin/true".to_owned(), "x".to_owned()],
+        ..Flags::default()
     };
     let config = resolve("[service]\ncommand = [\"a\"]\n", &[], all).unwrap();
     expect![[r#"Service { name: "true", command: ["/bin/true", "x"], listen: 0.0.0.0:80, admin: 127.0.0.1:81, public_url: None, instances: 5, spares: 1, env: {}, directory: None, ready: Ready { path: None, timeout_ms: 60000 }, stop_ms: 10000 } /data"#]].assert_eq(&format!("{:?} {}", config.service, config.store.dir.display()));
@@ -358,6 +359,94 @@ fn settings_that_do_not_fit_together_are_errors() {
             "`healthy_min` in [hold] is 3, but `instances` in [service] is 2: nothing could ever be held"
         ],
     );
+}
+
+#[test]
+fn gates_routes_take_from_the_gate_what_they_leave_out() {
+    let file = r#"
+        [gate]
+        deadline_ms = 3000
+        in_flight_max = 8
+        upstreams = ["127.0.0.1:9000"]
+
+        [[gate.service]]
+        name = "pay"
+        upstreams = ["unix:/run/pay.sock", "[::1]:9100"]
+
+        [[gate.route]]
+        host = "*.example"
+        path = "/pay"
+        service = "pay"
+        deadline_ms = 0
+        tier = 0
+    "#;
+    let config = resolve(file, &[], Flags::default()).unwrap();
+    let table = config.gate.fixed_routes().unwrap();
+    let show = |route: &freezeframe_gate::Route| {
+        let (host, deadline) = (route.host.as_deref().unwrap_or("-"), route.deadline_ms);
+        format!(
+            "{} {host} {} -> {} {deadline:?} {:?} {} tier {}",
+            route.name, route.path, route.service, route.in_flight_max, route.retries, route.tier
+        )
+    };
+    expect![[r#"
+        route-1 *.example /pay -> pay None Some(8) 1 tier 0
+        default - / -> default Some(3000) Some(8) 1 tier 1"#]]
+    .assert_eq(&table.routes.iter().map(show).collect::<Vec<_>>().join("\n"));
+    let supervised = resolve("", &[], Flags::default()).unwrap().gate.supervised_routes().unwrap();
+    let default = freezeframe_gate::RouteTable::default();
+    assert_eq!(supervised, default, "nothing set is nothing limited");
+    let fixed = Flags { upstreams: vec!["127.0.0.1:1".to_owned()], ..Flags::default() };
+    let fixed = resolve("", &[], fixed).unwrap().gate.fixed_routes().unwrap();
+    assert_eq!(fixed.routes[0].deadline_ms, Some(60_000));
+}
+
+#[test]
+fn gates_lists_are_checked_where_they_stand() {
+    fails(
+        "[[gate.route]]\npath = \"/\"\n\n[[gate.route]]\npaht = \"/x\"\n",
+        expect![[r#"
+            unknown key `paht` in [[gate.route]], did you mean `path`?
+             --> freezeframe.toml:5:1
+              |
+            5 | paht = "/x"
+              | ^^^^"#]],
+    );
+    fails(
+        "[[gate.service]]\nname = \"pay\"\n",
+        expect![[r#"
+            [[gate.service]]: missing field `upstreams`
+             --> freezeframe.toml:1:1
+              |
+            1 | [[gate.service]]
+              | ^^^^^^^^^^^^^^^^"#]],
+    );
+    fails(
+        "[gate.route]\npath = \"/\"\n",
+        expect![[r#"
+            each route is written as [[gate.route]]
+             --> freezeframe.toml:1:1
+              |
+            1 | [gate.route]
+              | ^^^^^^^^^^^^"#]],
+    );
+    fails(
+        "[[gate.rout]]\npath = \"/\"\n",
+        expect![[r#"
+            unknown key `rout` in [gate], did you mean `route`?
+             --> freezeframe.toml:1:8
+              |
+            1 | [[gate.rout]]
+              |        ^^^^"#]],
+    );
+    for (file, wrong) in [
+        ("[[gate.service]]\nname = \"a\"\nupstreams = [\"nonsense\"]\n", "upstream \"nonsense\" of \"a\""),
+        ("[[gate.route]]\nservice = \"b\"\n", "leads to the service \"b\", which does not exist"),
+    ] {
+        let error =
+            resolve(file, &[], Flags::default()).unwrap().gate.fixed_routes().unwrap_err().to_string();
+        assert!(error.contains(wrong), "{error}");
+    }
 }
 
 #[test]

@@ -28,15 +28,17 @@ pub(crate) struct Watch {
 
 impl Observer for Watch {
     fn exchange(&self, exchange: &Exchange) {
-        let bad = match &exchange.outcome {
-            Outcome::Answered => exchange.status >= 500,
+        // A full mailbox means a storm of them: these are counted elsewhere, as what they are the consequence of.
+        let _ = self.mailbox.offer(Message::Observed(Box::new(exchange.clone())));
+    }
+
+    fn is_of_interest(&self, status: u16, outcome: &Outcome) -> bool {
+        let bad = match outcome {
+            Outcome::Answered => status >= 500,
             Outcome::UpstreamFailed(_) => true,
             Outcome::ClientGone | Outcome::Refused(_) => false,
         };
-        if bad && self.server_errors {
-            // A full mailbox means a storm of them: these are counted elsewhere, as what they are the consequence of.
-            let _ = self.mailbox.offer(Message::Observed(Box::new(exchange.clone())));
-        }
+        bad && self.server_errors
     }
 }
 

@@ -42,6 +42,9 @@ pub(crate) enum DaemonError {
     /// The alerts' outbox or a channel.
     #[error("alerts cannot be set up: {0}")]
     Alert(String),
+    /// What was set for the gate cannot be.
+    #[error("{0}")]
+    Settings(String),
     /// The gate.
     #[error("the gate cannot be started")]
     Gate(#[source] freezeframe_gate::GateError),
@@ -91,8 +94,9 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
     let outbox = Outbox::open(&data.join("outbox.db")).map_err(|error| DaemonError::Alert(chain(error)))?;
     let outbox = Arc::new(outbox);
     let observer = Arc::new(Watch { mailbox: mailbox.clone(), server_errors: config.hold.server_errors });
-    let gate =
-        Gate::start(config.gate(), observer, Arc::new(freezeframe_gate::Open)).map_err(DaemonError::Gate)?;
+    let settings = config.gate().map_err(|error| DaemonError::Settings(error.message))?;
+    let admission = Arc::new(freezeframe_gate::Bounds::new());
+    let gate = Gate::start(settings, observer, admission).map_err(DaemonError::Gate)?;
     let admin = tokio::net::TcpListener::bind(config.service.admin)
         .await
         .map_err(|source| DaemonError::Admin { address: config.service.admin, source })?;
@@ -245,11 +249,12 @@ impl Config {
         }
     }
 
-    fn gate(&self) -> freezeframe_gate::Config {
-        freezeframe_gate::Config {
+    fn gate(&self) -> Result<freezeframe_gate::Config, crate::config::ConfigError> {
+        self.gate.config(freezeframe_gate::Config {
             drain_ms: self.service.stop_ms,
+            routes: self.gate.supervised_routes()?,
             ..freezeframe_gate::Config::new(self.service.listen)
-        }
+        })
     }
 
     fn limits(&self) -> Limits {

@@ -36,6 +36,11 @@ impl Observer for Recorder {
 }
 
 impl Recorder {
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
     /// The first `n` exchanges, once there are so many.
     pub async fn first(&self, n: usize) -> Vec<Exchange> {
         let mut count = self.count.subscribe();
@@ -150,6 +155,11 @@ impl Wire {
         patiently("a write", self.stream.write_all(bytes.as_ref())).await.expect("written");
     }
 
+    /// False where the other end is gone.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        patiently("a write", self.stream.write_all(bytes.as_ref())).await.is_ok()
+    }
+
     pub async fn finish(&mut self) {
         self.stream.shutdown().await.expect("shut down");
     }
@@ -188,6 +198,12 @@ impl Wire {
     pub async fn rest(&mut self) -> String {
         while self.more().await {}
         String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
+    }
+
+    /// The same, as bytes.
+    pub async fn rest_bytes(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.read)
     }
 
     /// A response with its body; whether the body was whole.

@@ -1,0 +1,177 @@
+//! `freezeframe gate`: the gate alone, in front of fixed upstreams.
+//!
+//! SIGHUP reads the configuration again; SIGTERM and SIGINT let requests under way finish. It supervises nothing and stores nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freezeframe_gate::{Bounds, Gate, GateError, Observer};
+use freezeframe_model::{Exchange, Outcome};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, ConfigError, Flags};
+use crate::error::{CommandError, Kind};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Configuration file [default: freezeframe.toml, where there is one].
+    #[arg(long, env = "FREEZEFRAME_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8080].
+    #[arg(long, env = "FREEZEFRAME_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where requests go: addresses, or unix:/path.
+    #[arg(long = "upstream", value_name = "ADDRESS", value_delimiter = ',')]
+    upstreams: Vec<String>,
+    /// Requests under way per upstream; further ones wait [default: no limit].
+    #[arg(long, value_name = "N")]
+    in_flight_max: Option<u64>,
+    /// Requests that wait; further ones are answered 429 [default: 128].
+    #[arg(long, value_name = "N")]
+    queue_max: Option<u32>,
+    /// Time to the head of a response; then the client is answered 503 [default: 60000; 0: no limit].
+    #[arg(long, value_name = "MS")]
+    deadline_ms: Option<u64>,
+    /// PEM file with a certificate and its chain; with it, TLS is spoken.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with its private key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+/// What can be changed while the gate runs; the rest is as it was at the start.
+const LIVE: [&str; 6] = [
+    "gate.upstreams",
+    "gate.h2c",
+    "gate.deadline_ms",
+    "gate.in_flight_max",
+    "gate.queue_max",
+    "gate.retries",
+];
+
+/// Nobody keeps exchanges here.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn exchange(&self, _: &Exchange) {}
+
+    fn is_of_interest(&self, _: u16, _: &Outcome) -> bool {
+        false
+    }
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
+    super::log_to_stderr("info");
+    let flags = Flags {
+        listen: arguments.listen,
+        upstreams: arguments.upstreams,
+        in_flight_max: arguments.in_flight_max,
+        queue_max: arguments.queue_max,
+        deadline_ms: arguments.deadline_ms,
+        tls_cert: arguments.tls_cert,
+        tls_key: arguments.tls_key,
+        ..Flags::default()
+    };
+    let usage = |error: ConfigError| CommandError::caused(Kind::Usage, &error);
+    let load = || Config::load(arguments.config.as_deref(), flags.clone());
+    let config = load().map_err(usage)?;
+    let routes = config.gate.fixed_routes().map_err(usage)?;
+    if routes.routes.is_empty() {
+        return Err(CommandError::new(Kind::Usage, "there is nowhere to send requests")
+            .hint("freezeframe gate --upstream 127.0.0.1:9000,127.0.0.1:9001")
+            .hint("or [[gate.service]] and [[gate.route]] in freezeframe.toml"));
+    }
+    let settings = freezeframe_gate::Config {
+        drain_ms: config.service.stop_ms,
+        routes,
+        ..freezeframe_gate::Config::new(config.service.listen)
+    };
+    let settings = config.gate.config(settings).map_err(usage)?;
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let gate =
+        Gate::start(settings, Arc::new(Nobody), Arc::new(Bounds::new())).map_err(|error| explain(&error))?;
+    tracing::info!("gate on {scheme}://{}, {} upstreams", gate.local_addr(), gate.upstreams().len());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(steer(&gate, config, load))
+}
+
+/// Does what signals say, until one says to stop.
+async fn steer(
+    gate: &Gate,
+    mut config: Config,
+    load: impl Fn() -> Result<Config, ConfigError>,
+) -> Result<i32, CommandError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match load().and_then(|new| reload(gate, &config, &new).map(|()| new)) {
+                Ok(new) => config = new,
+                Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("no new connections; those that are open may finish what they are doing");
+    let drain = Duration::from_millis(config.service.stop_ms);
+    let stopping = {
+        let gate = gate.clone();
+        tokio::task::spawn_blocking(move || gate.stop(drain))
+    };
+    tokio::select! {
+        _ = stopping => Ok(0),
+        _ = terminate.recv() => Ok(1),
+        _ = interrupt.recv() => Ok(1),
+    }
+}
+
+/// Puts another configuration into effect, as far as that is possible while the gate runs.
+fn reload(gate: &Gate, old: &Config, new: &Config) -> Result<(), ConfigError> {
+    let routes = new.gate.fixed_routes()?;
+    let changes = gate.routes().diff(&routes);
+    let invalid = |error: &dyn std::fmt::Display| ConfigError::new(format!("[gate]: {error}"));
+    // First what can fail: nothing is changed by halves.
+    new.gate.config(freezeframe_gate::Config::new(new.service.listen))?;
+    gate.reload_certificates()
+        .map_err(|error| ConfigError::new(CommandError::caused(Kind::Failed, &error).to_string()))?;
+    gate.configure(routes).map_err(|error| invalid(&error))?;
+    let mut is_same = changes.is_empty();
+    for change in changes {
+        tracing::info!("{change}");
+    }
+    for (path, change) in old.diff(new) {
+        is_same = false;
+        if LIVE.contains(&path) {
+            tracing::info!("{change}");
+        } else {
+            tracing::warn!("{change}: takes effect at the next start");
+        }
+    }
+    if old.gate.certificates != new.gate.certificates {
+        is_same = false;
+        tracing::warn!("[[gate.certificate]] changed: takes effect at the next start");
+    }
+    tracing::info!(
+        "{}",
+        if is_same {
+            "the configuration is read again and the same"
+        } else {
+            "the configuration is read again"
+        }
+    );
+    Ok(())
+}
+
+fn explain(error: &GateError) -> CommandError {
+    let command = CommandError::caused(Kind::Failed, error);
+    match error {
+        GateError::AddressInUse { .. } | GateError::Bind { .. } => {
+            command.hint("choose another address by --listen, for example 127.0.0.1:0")
+        }
+        _ => command,
+    }
+}

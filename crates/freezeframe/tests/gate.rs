@@ -1,0 +1,166 @@
+//! `freezeframe gate` as a process: a reverse proxy that needs nothing else.
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The process, and what it says.
+struct Gate {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Gate {
+    fn start(arguments: &[&str], directory: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+            .args(["gate", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .current_dir(directory)
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("started");
+        let (sender, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line with this in it.
+    fn says(&self, what: &str) -> String {
+        loop {
+            let line =
+                self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("waited in vain for {what:?}"));
+            if line.contains(what) {
+                return line;
+            }
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        let line = self.says("gate on http://");
+        let rest = line.split("http://").nth(1).expect("an address");
+        rest.split(',').next().expect("an address").parse().expect("an address")
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
+    }
+
+    fn ends(mut self) -> ExitStatus {
+        self.child.wait().expect("waited for")
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Answers every request with this text, until the test is over.
+fn upstream(text: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream);
+                loop {
+                    let mut line = String::new();
+                    while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                        line.clear();
+                    }
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+                    if line.is_empty() || reader.get_mut().write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn get(gate: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(gate).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    answer
+}
+
+#[test]
+fn one_command_is_a_proxy_that_ends_in_good_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstreams = format!("{},{}", upstream("one"), upstream("one"));
+    let gate = Gate::start(&["--upstream", &upstreams, "--deadline-ms", "1000"], directory.path());
+    let address = gate.address();
+    assert!(get(address, "/").ends_with("\r\n\r\none"));
+    gate.signal("TERM");
+    gate.says("no new connections");
+    assert_eq!(gate.ends().code(), Some(0));
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_configuration_is_read_again_and_an_invalid_one_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (one, two) = (upstream("one"), upstream("two"));
+    let file = directory.path().join("freezeframe.toml");
+    let write = |text: String| std::fs::write(&file, text).expect("written");
+    let service = |address| format!("[[gate.service]]\nname = \"shop\"\nupstreams = [\"{address}\"]\n");
+    let route = "[[gate.route]]\nname = \"all\"\nservice = \"shop\"\n";
+    write(format!("{}{route}", service(one)));
+    let gate = Gate::start(&[], directory.path());
+    let address = gate.address();
+    // A connection that is open goes on over all of it.
+    let mut kept = TcpStream::connect(address).expect("it listens");
+    let mut ask = || {
+        kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("written");
+        let (mut answer, mut byte) = (Vec::new(), [0]);
+        while !answer.ends_with(b"\r\n\r\n") {
+            kept.read_exact(&mut byte).expect("read");
+            answer.extend(byte);
+        }
+        let mut body = [0; 3];
+        kept.read_exact(&mut body).expect("read");
+        String::from_utf8_lossy(&body).into_owned()
+    };
+    assert_eq!(ask(), "one");
+    write("[gate]\ndeadlin_ms = 5\n".to_owned());
+    gate.signal("HUP");
+    gate.says("the configuration stays as it was: unknown key `deadlin_ms`");
+    assert_eq!(ask(), "one");
+    write(format!("[gate]\nworkers = 3\ndeadline_ms = 5000\n{}{route}", service(two)));
+    gate.signal("HUP");
+    gate.says(&format!("service \"shop\": upstreams [\"{one}\"] -> [\"{two}\"]"));
+    gate.says("route \"all\": deadline_ms Some(60000) -> Some(5000)");
+    gate.says("gate.workers not set -> 3: takes effect at the next start");
+    gate.says("the configuration is read again");
+    assert_eq!(ask(), "two");
+    gate.signal("HUP");
+    gate.says("and the same");
+}
+
+#[test]
+fn without_anywhere_to_go_it_does_not_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = Gate::start(&[], directory.path());
+    gate.says("there is nowhere to send requests");
+    assert_eq!(gate.ends().code(), Some(2));
+}
