@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::GateError;
+use crate::access_log::AccessLog;
 use crate::limits::Limits;
 use crate::plan::RouteTable;
 use crate::tls::Tls;
@@ -46,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Speak TLS with clients (default: not).
     pub tls: Option<Tls>,
+    /// Log every request (default: not).
+    pub access_log: Option<AccessLog>,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
             drain_ms: 5_000,
             limits: Limits::default(),
             tls: None,
+            access_log: None,
         }
     }
 

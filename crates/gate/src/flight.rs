@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use freezeframe_model::{Exchange, InstanceId, Outcome, Timestamp};
 
+use crate::access_log::Particulars;
 use crate::admission::{Completion, Ending, Ticket};
 use crate::matcher::PlannedRoute;
 use crate::refusal::Refusal;
@@ -40,6 +41,8 @@ pub(crate) struct Flight {
     queue_us: u64,
     sent_at: Option<Instant>,
     service_us: Option<u64>,
+    /// Only where there is an access log.
+    particulars: Option<Box<Particulars>>,
 }
 
 impl Flight {
@@ -63,6 +66,7 @@ impl Flight {
             queue_us: 0,
             sent_at: None,
             service_us: None,
+            particulars: None,
         })
     }
 
@@ -85,6 +89,11 @@ impl Flight {
 
     pub(crate) fn session(&self) -> Option<u64> {
         self.facts.session
+    }
+
+    /// For the access log.
+    pub(crate) fn note(&mut self, particulars: Particulars) {
+        self.particulars = Some(Box::new(particulars));
     }
 
     /// Its way is known.
@@ -214,7 +223,7 @@ impl Flight {
             let completion = Completion { route, instance, ending, queue_us, service_us, total_us };
             shared.admission.finished(ticket, &completion);
         }
-        shared.observer.finished(&Finished {
+        let finished = Finished {
             worker: self.link.worker.index,
             peer: self.link.origin.peer,
             method: &self.facts.method,
@@ -230,7 +239,12 @@ impl Flight {
             queue_us,
             service_us,
             total_us,
-        });
+        };
+        shared.observer.finished(&finished);
+        if let Some(log) = &shared.log {
+            let particulars = self.particulars.as_deref();
+            self.link.worker.log.append(log, &finished, particulars, self.started_at.0);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use freezeframe_model::{Exchange, InFlight, IncidentId, InstanceId};
 use tokio::sync::{Semaphore, watch};
 
+use crate::access_log::Log;
 use crate::addresses::Addresses;
 use crate::admission::Admission;
 use crate::config::Config;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) tls: Option<Arc<Handshakes>>,
+    pub(crate) log: Option<Log>,
     /// The deadline, once the gate stops.
     pub(crate) stop: watch::Sender<Option<Instant>>,
     pub(crate) settled: Arc<Settled>,
@@ -94,6 +96,8 @@ impl Gate {
         let workers = config.workers;
         let tls = config.tls.as_ref().map(Handshakes::new).transpose();
         let tls = tls.map_err(|source| GateError::Tls { source })?.map(Arc::new);
+        let log = config.access_log.as_ref().map(Log::start).transpose();
+        let log = log.map_err(|source| GateError::AccessLog { source })?;
         let listeners = listen::bind(config.listen, workers)?;
         let local_addr = listen::local_addr(&listeners, config.listen)?;
         let plan = || Plan::new(config.routes.clone(), workers);
@@ -105,6 +109,7 @@ impl Gate {
             connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             addresses: Arc::new(Addresses::new(&config.limits)),
             tls,
+            log,
             stop: watch::Sender::new(None),
             settled: Arc::default(),
             waiters: AtomicU32::new(0),
@@ -166,6 +171,18 @@ impl Gate {
     /// What is wrong with them; then the old ones stay.
     pub fn reload_certificates(&self) -> Result<(), TlsError> {
         self.inner.shared.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    /// Opens the access log's file again: after it was moved away.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.inner.shared.log {
+            log.reopen();
+        }
+    }
+
+    /// Lines of the access log that were dropped because they could not be written fast enough.
+    pub fn log_lines_dropped(&self) -> u64 {
+        self.inner.shared.log.as_ref().map_or(0, Log::dropped)
     }
 
     /// The table in use.
@@ -241,6 +258,9 @@ impl Gate {
             if thread.join().is_err() {
                 tracing::error!("a worker of the gate panicked");
             }
+        }
+        if let Some(log) = &self.inner.shared.log {
+            log.end();
         }
     }
 }

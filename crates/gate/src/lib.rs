@@ -10,12 +10,14 @@
 //!    the route of the `plan`, `admission` is asked and may let the request wait.
 //! 4. `errand`: an instance is picked (`route`), and the request takes a `slot` there that other threads can see.
 //! 5. `pool`: a connection to the `upstream` is taken or opened; `body` passes both ways frame by frame, never collected, at a `pace` that is not too slow.
-//! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one.
+//! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one, and
+//!    the `access_log` by a line.
 //!
 //! Who steers it does so through `gate`; `registry` keeps the instances and publishes the table that requests read.
 //!
 //! It does not know why an instance is routed or evicted, what an incident is, or what is done with an exchange.
 
+mod access_log;
 mod addresses;
 mod admission;
 mod body;
@@ -31,6 +33,7 @@ mod health;
 mod journey;
 mod limits;
 mod listen;
+mod log_line;
 mod matcher;
 mod outbound;
 mod pace;
@@ -53,6 +56,7 @@ mod worker;
 use std::io;
 use std::net::SocketAddr;
 
+pub use access_log::{AccessLog, LogFormat};
 pub use admission::{Admission, Arrival, Completion, Decision, Ending, Open, Shed, Ticket};
 pub use bounds::Bounds;
 pub use config::Config;
@@ -102,6 +106,13 @@ pub enum GateError {
     /// Smaller than an ordinary request's head.
     #[error("the setting head_bytes_max must be at least 8192")]
     HeadTooSmall,
+    /// The access log's file cannot be opened, or its thread not started.
+    #[error("the access log cannot be written")]
+    AccessLog {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// No certificate, no TLS.
     #[error("TLS cannot be spoken")]
     Tls {

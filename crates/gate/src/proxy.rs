@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freezeframe_model::{InstanceId, Outcome};
-use http::header::{ACCEPT, HOST};
+use http::header::{ACCEPT, HOST, REFERER, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, request};
+use http::{HeaderValue, Request, Response, StatusCode, request};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
+use crate::access_log::Particulars;
 use crate::admission::{Arrival, Decision, Shed, Ticket};
 use crate::body::ResponseBody;
 use crate::errand::{Errand, Progress};
@@ -123,7 +124,14 @@ fn begin(link: &Rc<Link>, parts: &request::Parts, survey: &Survey) -> (Box<Fligh
         session: link.worker.shared.sessions.key(&parts.headers),
     };
     let ids = clients.unwrap_or_else(TraceIds::fresh);
-    (Flight::begin(Rc::clone(link), facts, ids), clients.is_some())
+    let mut flight = Flight::begin(Rc::clone(link), facts, ids);
+    if link.worker.shared.log.is_some() {
+        let field = |name| parts.headers.get(name).cloned();
+        let host = parts.uri.host().and_then(|host| HeaderValue::try_from(host).ok()).or_else(|| field(HOST));
+        let (user_agent, referer) = (field(USER_AGENT), field(REFERER));
+        flight.note(Particulars { version: parts.version, host, user_agent, referer });
+    }
+    (flight, clients.is_some())
 }
 
 /// A request that can be passed on.

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::access_log::LogBuffer;
 use crate::addresses::Visit;
 use crate::client_io::{ClientIo, ClientStream, Switch};
 use crate::gate::Shared;
@@ -50,6 +51,7 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
     pub(crate) paces: Paces,
+    pub(crate) log: LogBuffer,
     http1: http1::Builder,
     http2: http2::Builder<LocalSpawner>,
     stopping: Cell<bool>,
@@ -133,6 +135,7 @@ pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>,
         }
         Rc::clone(&worker).accept_all(listener).await;
         worker.drain().await;
+        worker.hand_log_over();
     });
 }
 
@@ -160,6 +163,7 @@ impl Worker {
             pool: Pool::default(),
             timers: Timers::default(),
             paces: Paces::default(),
+            log: LogBuffer::default(),
             http1,
             http2,
             stopping: Cell::new(false),
@@ -262,10 +266,17 @@ impl Worker {
             let _ = timeout(pause, changed.changed()).await;
             self.pool.sweep(self.index, self.shared.config.idle_timeout());
             self.paces.sweep(&self.shared.config.limits);
+            self.hand_log_over();
             if self.index == 0 {
                 self.shared.addresses.sweep();
             }
             self.links.borrow_mut().retain(|link| link.strong_count() > 0);
+        }
+    }
+
+    fn hand_log_over(&self) {
+        if let Some(log) = &self.shared.log {
+            self.log.hand_over(log);
         }
     }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use freezeframe_gate::{Admission, Arrival, Config, Decision, Gate, Shed};
+use freezeframe_gate::{AccessLog, Admission, Arrival, Config, Decision, Gate, LogFormat, Shed};
 use freezeframe_model::{InstanceId, Outcome};
 use std::sync::Arc;
 
@@ -294,4 +294,50 @@ fn an_address_in_use_is_named() {
         error.map(|error| error.to_string()),
         Some(format!("the address {} is in use", first.local_addr()))
     );
+}
+
+#[tokio::test]
+async fn every_request_is_a_line_of_the_access_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("access.log");
+    let access_log = Some(AccessLog { path: Some(path.clone()), format: LogFormat::Json });
+    let one = Backend::bind().await;
+    let routes = one_route(&[one.addr], |_| ());
+    let (gate, recorder) = start(Config { access_log, routes, ..config() });
+    let mut client = Wire::connect(&gate).await;
+    client.send("GET /a?token=secret HTTP/1.1\r\nHost: shop\r\nUser-Agent: \t\"x\"\r\n\r\n").await;
+    let (mut instance, _) = one.request().await;
+    instance.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    client.response().await;
+    recorder.first(1).await;
+    // It comes by itself; then the file is moved away, as log rotation does it.
+    let read = |path: std::path::PathBuf| async move {
+        patiently("a line", async {
+            loop {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                if text.ends_with('\n') {
+                    return text;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    };
+    let line = read(path.clone()).await;
+    assert!(
+        line.contains(r#""path":"/a","protocol":"HTTP/1.1","host":"shop","user_agent":"\"x\"","status":200"#),
+        "{line}"
+    );
+    assert!(line.contains(r#""outcome":"answered","bytes":2,"#) && !line.contains("secret"), "{line}");
+    std::fs::rename(&path, directory.path().join("access.log.1")).expect("renamed");
+    gate.reopen_log();
+    client.send("BAD\r\n\r\nGET /b HTTP/1.1\r\n\r\n").await;
+    client.rest().await;
+    let mut client = Wire::connect(&gate).await;
+    client.send("GET /b HTTP/1.1\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 400);
+    gate.stop(std::time::Duration::ZERO);
+    let line = read(path).await;
+    assert!(line.contains(r#""path":"/b""#) && line.contains(r#""outcome":"refused""#), "{line}");
+    assert_eq!(gate.log_lines_dropped(), 0);
 }

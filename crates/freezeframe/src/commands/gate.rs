@@ -138,6 +138,7 @@ fn reload(gate: &Gate, old: &Config, new: &Config) -> Result<(), ConfigError> {
     new.gate.config(freezeframe_gate::Config::new(new.service.listen))?;
     gate.reload_certificates()
         .map_err(|error| ConfigError::new(CommandError::caused(Kind::Failed, &error).to_string()))?;
+    gate.reopen_log();
     gate.configure(routes).map_err(|error| invalid(&error))?;
     let mut is_same = changes.is_empty();
     for change in changes {

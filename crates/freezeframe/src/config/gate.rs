@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use freezeframe_gate::{
-    CertificateFiles, Config, Limits, Route, RouteTable, Service, Tls, Upstream, Upstreams,
+    AccessLog, CertificateFiles, Config, Limits, LogFormat, Route, RouteTable, Service, Tls, Upstream,
+    Upstreams,
 };
 use serde::Deserialize;
 
@@ -64,6 +65,10 @@ pub(crate) struct Gate {
     pub(crate) h2_streams_max: u32,
     /// Of one client.
     pub(crate) h2_resets_per_s_max: u32,
+    /// `-` is standard output.
+    pub(crate) access_log: Option<PathBuf>,
+    /// `json` or `combined`.
+    pub(crate) access_log_format: String,
     /// `[[gate.service]]`
     pub(crate) services: Vec<ServiceEntry>,
     /// `[[gate.route]]`
@@ -129,6 +134,7 @@ impl Gate {
             connections_max: usize_of(self.connections_max.into()),
             limits,
             tls: self.tls()?,
+            access_log: self.access_log(),
             ..config
         })
     }
@@ -194,6 +200,12 @@ impl Gate {
         }
     }
 
+    fn access_log(&self) -> Option<AccessLog> {
+        let path = self.access_log.clone()?;
+        let format = if self.access_log_format == "combined" { LogFormat::Combined } else { LogFormat::Json };
+        Some(AccessLog { path: Some(path).filter(|path| path.as_os_str() != "-"), format })
+    }
+
     fn tls(&self) -> Result<Option<Tls>, ConfigError> {
         let first = match (&self.tls_cert, &self.tls_key) {
             (None, None) if self.certificates.is_empty() => return Ok(None),
@@ -240,6 +252,8 @@ impl Default for Gate {
             body_window_ms: limits.body_window_ms,
             h2_streams_max: limits.h2_streams_max,
             h2_resets_per_s_max: limits.h2_resets_per_s_max,
+            access_log: None,
+            access_log_format: "json".to_owned(),
             services: Vec::new(),
             routes: Vec::new(),
             certificates: Vec::new(),

@@ -221,6 +221,16 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Requests per second that one HTTP/2 client may reset, over ten seconds. Who resets more loses the connection.",
     },
     Key {
+        path: "gate.access_log",
+        kind: Kind::MaybePath(|c| &mut c.gate.access_log),
+        doc: "File to which a line per request is appended; `-` is standard output. SIGHUP has `freezeframe gate` open it again. Queries are not logged.",
+    },
+    Key {
+        path: "gate.access_log_format",
+        kind: Kind::Text(|c| &mut c.gate.access_log_format, log_format),
+        doc: "`json`, or `combined` as Apache's server writes it.",
+    },
+    Key {
         path: "hold.enabled",
         kind: Kind::Flag(|c| &mut c.hold.enabled),
         doc: "Whether anything is held at all. Without it, errors are only counted.",
@@ -362,6 +372,10 @@ impl Key {
 fn name(text: &str) -> Result<(), String> {
     let fits = (1..=64).contains(&text.len()) && text.chars().all(is_name) && !text.starts_with('.');
     if fits { Ok(()) } else { Err("expected 1 to 64 letters, digits, `-`, `_` or `.`".to_owned()) }
+}
+
+fn log_format(text: &str) -> Result<(), String> {
+    if matches!(text, "json" | "combined") { Ok(()) } else { Err("expected `json` or `combined`".to_owned()) }
 }
 
 fn url_path(text: &str) -> Result<(), String> {
