@@ -96,7 +96,7 @@ pub(crate) struct Progress {
 
 impl Errand {
     /// Tries instances until one answers, none is left, or the time is over.
-    pub(crate) async fn run(mut self, flight: Box<Flight>) -> Response<ResponseBody> {
+    pub(crate) async fn run(&mut self, flight: Box<Flight>) -> Response<ResponseBody> {
         let mut flight = Some(flight);
         let mut setback = Setback::NoInstance;
         for _ in 0..ATTEMPTS_MAX {
@@ -206,24 +206,25 @@ impl Errand {
         flight: &mut Flight,
         instance: &Arc<Instance>,
     ) -> Result<(Connection, Response<Incoming>), Failed> {
-        if !flight.attempt(instance) {
+        let begun_at = Instant::now();
+        if !flight.attempt(instance, begun_at) {
             return Err(Failed::Closed);
         }
         let worker = Rc::clone(&self.link.worker);
         let idle = if self.progress.raced {
             None
         } else {
-            worker.pool.take(instance, worker.shared.config.idle_timeout())
+            worker.pool.take(instance, begun_at, worker.shared.config.idle_timeout())
         };
-        let mut connection = match idle {
-            Some(connection) => connection,
+        let (mut connection, sent_at) = match idle {
+            Some(connection) => (connection, begun_at),
             None => {
                 let opening = Box::pin(Connection::open(&worker, instance));
                 let opened = unless_decided(flight, &mut self.deadline, opening).await?;
-                opened.map_err(Failed::Connect)?
+                (opened.map_err(Failed::Connect)?, Instant::now())
             }
         };
-        if let Err(hindrance) = flight.send(self.outbound.is_replayable()) {
+        if let Err(hindrance) = flight.send(self.outbound.is_replayable(), sent_at) {
             connection.give_back(&worker);
             return Err(match hindrance {
                 Hindrance::Closed => Failed::Closed,
@@ -234,7 +235,6 @@ impl Errand {
         let trace = flight.trace_text();
         let request = self.outbound.request(&trace, instance, deadline_ms, connection.is_http2());
         let request = request.ok_or_else(|| Failed::Exchange("the request cannot be repeated".to_owned()))?;
-        let sent_at = Instant::now();
         let sent = unless_decided(flight, &mut self.deadline, connection.send(request)).await?;
         match sent {
             Ok(response) => {

@@ -115,14 +115,14 @@ impl Flight {
     }
 
     /// Takes a place on an instance for a new attempt, with a parent id of its own. False where it is out of routing.
-    pub(crate) fn attempt(&mut self, instance: &Arc<Instance>) -> bool {
+    pub(crate) fn attempt(&mut self, instance: &Arc<Instance>, now: Instant) -> bool {
         self.leave();
         self.ids = self.ids.child();
         let slot = || Slot {
             ids: self.ids,
             facts: self.facts.clone(),
             started_at: self.started_at,
-            since: Instant::now(),
+            since: now,
             phase: Phase::Connecting,
             replayable: true,
             verdict: None,
@@ -134,11 +134,11 @@ impl Flight {
     }
 
     /// The last moment before bytes leave for the instance.
-    pub(crate) fn send(&mut self, replayable: bool) -> Result<(), Hindrance> {
+    pub(crate) fn send(&mut self, replayable: bool, now: Instant) -> Result<(), Hindrance> {
         let Some((instance, key)) = &self.place else { return Err(Hindrance::Closed) };
         instance.send(self.link.worker.index, *key, replayable && self.retries == 0)?;
         self.last = Some(instance.id);
-        self.sent_at = Some(Instant::now());
+        self.sent_at = Some(now);
         if let Some(ticket) = self.ticket {
             self.link.worker.shared.admission.started(ticket, instance.id);
         }
@@ -213,9 +213,8 @@ impl Flight {
     }
 
     /// Admission gets its place back, the observer and the log are told.
-    fn tell(&self, outcome: &Outcome) {
+    fn tell(&self, outcome: &Outcome, total_us: u64) {
         let shared = &self.link.worker.shared;
-        let total_us = micros(self.since);
         let route = self.route.as_ref().map(|route| &route.spec);
         let (queue_us, service_us) = (self.queue_us, self.service_us);
         if let (Some(ticket), Some(route)) = (self.ticket, route) {
@@ -256,9 +255,10 @@ impl Drop for Flight {
             self.link.request_was_reset();
         }
         let shared = &self.link.worker.shared;
+        let total_us = micros(self.since);
         // This may run while the task's stack unwinds: a second panic would end the process.
         let told = catch_unwind(AssertUnwindSafe(|| {
-            self.tell(&outcome);
+            self.tell(&outcome, total_us);
             shared.observer.is_of_interest(self.status, &outcome)
         }));
         let is_of_interest = told.as_ref().copied().unwrap_or(false);
@@ -269,7 +269,7 @@ impl Drop for Flight {
             request: self.facts.describe(self.ids, self.started_at),
             instance: self.last,
             status: self.status,
-            duration_us: micros(self.since),
+            duration_us: total_us,
             retried: self.retries > 0,
             outcome,
         };

@@ -72,7 +72,12 @@ struct Shelf {
 
 impl Pool {
     /// A connection that was used before and is still good, as far as can be told.
-    pub(crate) fn take(&self, instance: &Arc<Instance>, idle_timeout: Duration) -> Option<Connection> {
+    pub(crate) fn take(
+        &self,
+        instance: &Arc<Instance>,
+        now: Instant,
+        idle_timeout: Duration,
+    ) -> Option<Connection> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.iter_mut().find(|shelf| shelf.instance.serial == instance.serial)?;
         let sender = match &shelf.shared {
@@ -83,7 +88,7 @@ impl Pool {
             }
             None => loop {
                 let (sender, since) = shelf.idle.pop()?;
-                if sender.is_ready() && since.elapsed() < idle_timeout {
+                if sender.is_ready() && now.saturating_duration_since(since) < idle_timeout {
                     break Sender::Http1(sender);
                 }
             },

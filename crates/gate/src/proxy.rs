@@ -109,7 +109,7 @@ pub(crate) async fn serve(
     }
     route.save(link.worker.index);
     let progress = Progress::default();
-    let errand = Errand { link, outbound, upgrade, accept, route, deadline, preferred, progress };
+    let mut errand = Errand { link, outbound, upgrade, accept, route, deadline, preferred, progress };
     Ok(errand.run(flight).await)
 }
 
