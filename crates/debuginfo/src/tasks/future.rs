@@ -106,7 +106,7 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
         if let Some(inner) = self.transparent(at) {
             return inner.map_or_else(|| Next::End(Some(at.kind.name.clone())), Next::Inner);
         }
-        if at.kind.plain_path() == "core::future::poll_fn::PollFn" {
+        if is_poll_fn(&at.kind) {
             return self.poll_function(at, frames);
         }
         let name = names::of_type(&at.kind);
@@ -313,6 +313,11 @@ fn last_part(kind: &Type) -> &str {
     kind.path.rsplit("::").next().unwrap_or_default()
 }
 
+/// `core::future::PollFn` and what libraries had before it was there.
+fn is_poll_fn(kind: &Type) -> bool {
+    kind.plain_path().ends_with("::future::poll_fn::PollFn")
+}
+
 /// Types of the core library that are nothing but their content.
 fn is_wrapper(kind: &Type) -> bool {
     matches!(
@@ -332,7 +337,7 @@ fn is_wrapper(kind: &Type) -> bool {
 
 /// Whether a future that can be followed is in a value of this type.
 fn holds_future(view: &View<'_>, kind: &Type, depth: usize) -> bool {
-    if language::is_coroutine(kind) || kind.plain_path() == "core::future::poll_fn::PollFn" {
+    if language::is_coroutine(kind) || is_poll_fn(kind) {
         return true;
     }
     if depth >= INSIDE_MAX {
