@@ -144,6 +144,7 @@ const CORE_ORDER: [Option<u16>; 20] = [
 const CORE_RSI: usize = 13;
 const CORE_RDI: usize = 14;
 const CORE_ORIG_RAX: usize = 15;
+const CORE_FS_BASE: usize = 21;
 const SYS_FUTEX: u64 = 202;
 /// `FUTEX_WAIT`, `FUTEX_LOCK_PI`, `FUTEX_WAIT_BITSET`, `FUTEX_WAIT_REQUEUE_PI` (futex(2)).
 const FUTEX_WAITS: [u64; 4] = [0, 6, 9, 11];
@@ -180,6 +181,11 @@ impl CoreRegisters {
         } else {
             freezeframe_model::ThreadState::Sleeping
         }
+    }
+
+    /// Base of the thread's own variables.
+    pub(crate) fn thread_pointer(&self) -> Option<u64> {
+        Some(self.word(CORE_FS_BASE)).filter(|base| *base > 0)
     }
 
     /// Address of the futex word that the thread waits on.

@@ -136,6 +136,7 @@ pub fn capture(
     }
     work.site();
     work.module_losses();
+    let deadline = work.deadline(100);
     let mut capture = work.out;
     let scene = tasks::Scene { session: &session, memory, redactor, options, threads, deadline };
     tasks::read(&scene, &mut capture);
@@ -160,17 +161,17 @@ struct Phase {
 const FAILING: Phase = Phase {
     what: "some frames of the failing thread",
     libraries: false,
-    until: 50,
+    until: 45,
     depth: usize::MAX,
     breadth: usize::MAX,
     string_bytes: usize::MAX,
 };
 /// Parts of a hundred of the time after which frames are named by their symbols alone.
-const STACKS: u32 = 75;
+const STACKS: u32 = 65;
 const OTHERS: Phase = Phase {
     what: "some frames of the other threads",
     libraries: false,
-    until: 90,
+    until: 80,
     depth: 4,
     breadth: 32,
     string_bytes: 1024,
@@ -178,7 +179,7 @@ const OTHERS: Phase = Phase {
 const LIBRARIES: Phase = Phase {
     what: "some library frames",
     libraries: true,
-    until: 100,
+    until: 88,
     depth: 2,
     breadth: 16,
     string_bytes: 512,

@@ -35,8 +35,8 @@ mod values;
 
 pub use arch::Registers;
 pub use capture::{Options, StoppedThread, capture};
-pub use index::IndexDirectory;
 pub use core::{Core, CoreProcess, CoreSignal, OpenCoreError, is_core, unpack_core};
+pub use index::IndexDirectory;
 pub use inspect::{Bounds, EvaluateError, Inspection, Obstacle, evaluate_captured, path_of};
 pub use maps::{Mapping, parse_maps};
 pub use memory::{Layered, Memory, Snapshot, Unreadable};

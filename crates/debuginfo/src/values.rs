@@ -93,6 +93,11 @@ impl Decoder<'_, '_> {
         self.finish(variable, decoded)
     }
 
+    /// A text that stands for itself, without the secrets in it.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        self.redactor.map_or_else(|| text.to_owned(), |redactor| redactor.text(text).into_owned())
+    }
+
     /// A map's key, which names the entry: decoded also where children are only listed.
     pub(crate) fn key(&mut self, kind: Die, spot: Spot, depth: usize) -> Variable {
         let listing = self.listing.take();

@@ -147,7 +147,8 @@ fn check(program: &Program, path: &Path) {
           sizes: vector<int, std::allocator<int> >
             [0]: int = 1
             [1]: int = 2
-    "#]hown(variables));
+    "#]]
+    .assert_eq(&shown(variables));
     let options = patient();
     let inspection = core.inspection(&options);
     let (at, _) = frame(failing, "main").expect("the frame is there");

@@ -181,6 +181,12 @@ impl Snapshot {
         if let Err(error) = &live {
             capture.lose("memory outside the stacks", format!("/proc/{}/mem: {error}", self.pid));
         }
+        if live.is_ok() && self.threads.iter().any(|thread| !thread.failing) {
+            capture.lose(
+                "the exact moment of some values of the other threads",
+                "what was not copied while all threads stood still was read later, when they may have run on",
+            );
+        }
         for (what, why) in &self.diagnostics {
             capture.lose(what, why);
         }

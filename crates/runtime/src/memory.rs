@@ -103,7 +103,7 @@ pub(crate) struct Reach {
     pub(crate) bytes_max: usize,
     /// Pointers followed from the stack.
     pub(crate) depth: usize,
-    /// Time after which no further level is begun.
+    /// Time after which no further system call is begun.
     pub(crate) time: Duration,
 }
 
@@ -137,7 +137,12 @@ pub(crate) fn copy_reachable(
             return;
         }
         let mut found = Snapshot::default();
-        copy(pid, &regions, &mut found);
+        for regions in regions.chunks(REGIONS_PER_CALL) {
+            if begun.elapsed() > reach.time {
+                break;
+            }
+            copy(pid, regions, &mut found);
+        }
         for (start, length) in regions {
             let mut bytes = vec![0; length];
             if found.read(start, &mut bytes).is_ok() {

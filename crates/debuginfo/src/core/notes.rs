@@ -158,6 +158,7 @@ impl Notes {
                 failing: at == signalled,
                 state: thread.registers.state(),
                 futex: thread.registers.futex(),
+                thread_pointer: thread.registers.thread_pointer(),
                 registers: thread.registers.registers(),
                 ..StoppedThread::default()
             });

@@ -89,7 +89,7 @@ pub struct Inspection<'a> {
 struct Frames {
     stack: Stack,
     /// Index of the physical frame and what stands there.
-    located: Vec<(usize, Located)>,
+    located: Vec<(usize, Rc<Located>)>,
 }
 
 impl<'a> Inspection<'a> {

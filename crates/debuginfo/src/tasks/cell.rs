@@ -70,7 +70,7 @@ pub(super) fn spawned_at(decoder: &Decoder<'_, '_>, cell: &Thing) -> Option<Site
     let file = file.member(decoder, "data_ptr")?.pointee(decoder)?.address()?;
     let file = decoder.memory.read_bytes(file, length, 4096).ok()?;
     let file = String::from_utf8_lossy(&file).trim_end_matches('\0').to_owned();
-    let file = decoder.redactor.text(&file).into_owned();
+    let file = decoder.redacted(&file);
     Some(Site { function: String::new(), file, line: u32::try_from(line).ok()? })
 }
 

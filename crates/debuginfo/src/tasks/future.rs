@@ -91,7 +91,7 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
             match self.layer(&at, &mut walked.frames) {
                 Next::Inner(inner) => at = inner,
                 Next::End(waits_for) => {
-                    walked.waits_for = waits_for.map(|text| self.decoder.redactor.text(&text).into_owned());
+                    walked.waits_for = waits_for.map(|text| self.decoder.redacted(&text));
                     break;
                 }
             }
@@ -170,7 +170,7 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
                 kept.push(member.clone());
             }
         }
-        self.decoder.budget.below_root = FRAME_VARIABLES_MAX;
+        self.decoder.budget.begin_root(FRAME_VARIABLES_MAX);
         let mut variables = self.decoder.members(&kept, &state.spot, 0);
         for variable in &mut variables {
             let is_argument = captured.contains(&variable.name);
@@ -189,7 +189,7 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
             in_main_executable: true,
             module_is_described: true,
         });
-        let function = self.decoder.redactor.text(&function).into_owned();
+        let function = self.decoder.redacted(&function);
         Frame { function, file: place.file.clone(), line: place.line, kind, ..Frame::default() }
     }
 

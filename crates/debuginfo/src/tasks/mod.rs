@@ -101,14 +101,14 @@ impl<'a> Reader<'_, '_, 'a> {
             modules.bias(MAIN, self.scene.memory).ok_or("the program's place in memory is not known")?;
         let memory = Paged::new(self.scene.memory);
         let variables = self.scene.options.variables_max / SHARE_OF_VARIABLES;
-        let mut budget = Budget { variables, below_root: 0, deadline: self.deadline };
+        let mut budget = Budget::new(variables, self.deadline);
         let type_of_vtable = |table: u64| concrete_type(&view, &memory, table, bias);
         let function_at = |address| self.scene.session.name_at(address, self.scene.memory);
         let options = self.scene.options;
         let mut decoder = Decoder {
             view: &view,
             memory: &memory,
-            redactor: self.scene.redactor,
+            redactor: Some(self.scene.redactor),
             budget: &mut budget,
             bounds: Bounds {
                 depth: options.depth,
@@ -117,6 +117,7 @@ impl<'a> Reader<'_, '_, 'a> {
             },
             type_of_vtable: &type_of_vtable,
             function_at: &function_at,
+            listing: None,
         };
         let mut first: Vec<usize> = polls.iter().filter_map(|address| view.unit_at(*address)).collect();
         first.dedup();

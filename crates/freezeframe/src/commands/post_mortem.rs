@@ -93,7 +93,8 @@ fn incident(core: &Core, capture: &Capture, captured_at: Timestamp, redactor: &R
         None => (IncidentKind::Exit("a core was written of it".to_owned()), String::new()),
     };
     let failing = core.threads().iter().find(|thread| thread.failing);
-    let stack = failing.map(|thread| core.modules().unwind(core.memory(), &thread.registers, FINGERPRINT_FRAMES));
+    let stack =
+        failing.map(|thread| core.modules().unwind(core.memory(), &thread.registers, FINGERPRINT_FRAMES));
     let name = process.executable.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(&process.name);
     Incident {
         id: CORE_ID,

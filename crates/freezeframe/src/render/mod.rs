@@ -95,10 +95,7 @@ fn head(page: &mut Page, incident: &Incident, now: Timestamp) {
     }
     let ago = words::duration_ms(now.since_ms(incident.captured_at));
     facts += &format!("  {} ({ago} ago)", words::date_and_time(incident.captured_at));
-    page.line(
-        0,
-        &[(Strong, &label(incident)), (Plain, "  "), (tone, &state), (Plain, "  "), (Soft, &facts)],
-    );
+    page.line(0, &[(Strong, &label(incident)), (Plain, "  "), (tone, &state), (Plain, "  "), (Soft, &facts)]);
     page.blank();
     let message = incident.message.trim();
     for line in message.lines().take(MAX_MESSAGE_LINES) {

@@ -69,7 +69,10 @@ pub(super) fn value(page: &mut Page, variable: &Variable) {
     let column = variable.name.chars().count().clamp(8, 40);
     tree(page, 0, variable, MAX_ANSWER_DEPTH, column, &mut left, &mut skipped);
     if skipped > 0 {
-        page.line(0, &[(Soft, &format!("… {} more; `--json` has them all", words::counted(skipped, "value")))]);
+        page.line(
+            0,
+            &[(Soft, &format!("… {} more; `--json` has them all", words::counted(skipped, "value")))],
+        );
     }
 }
 

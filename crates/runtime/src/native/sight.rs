@@ -18,7 +18,7 @@ const RED_ZONE: u64 = 128;
 const FAILING_STACK_MAX: u64 = 1 << 20;
 const OTHER_STACK_MAX: u64 = 64 << 10;
 const STACKS_MAX: usize = 128 << 20;
-const REACH: Reach = Reach { bytes_each: 512, bytes_max: 8 << 20, depth: 3, time: Duration::from_millis(20) };
+const REACH: Reach = Reach { bytes_each: 512, bytes_max: 8 << 20, depth: 3, time: Duration::from_millis(50) };
 /// How deep the fingerprint's stack goes: beyond this two errors are told apart by their inner frames or not at all.
 const FINGERPRINT_FRAMES: usize = 64;
 
