@@ -117,11 +117,8 @@ fn operators_bind_as_in_rust() {
 #[test]
 fn what_is_no_expression_is_pointed_at() {
     check(
-        &["", "a.", "a b", "a[1", "(a", "a < b < c", "\"x", "'ab'", "0xzz", "99x", "a +", "..", "`a", "a]"],
+        &["a.", "a b", "a[1", "(a", "a < b < c", "\"x", "'ab'", "0xzz", "99x", "a +", "..", "`a", "a]"],
         expect![[r#"
-            the expression ends here
-  
-              ^
             the expression ends here
               a.
                 ^
@@ -167,6 +164,7 @@ fn what_is_no_expression_is_pointed_at() {
 
 #[test]
 fn depth_and_length_are_bounded() {
+    assert_eq!(parse("").map_err(|error| error.what), Err("the expression ends here".to_owned()));
     let bounded = |text: String| parse(&text).expect_err("refused").what;
     for text in [
         "(".repeat(2000),
