@@ -2,7 +2,8 @@
 //! machine is mostly the machine, so rounds alternate and results are ratios, medians and spreads.
 //!
 //! It uses the release binary as people would: `freezeframe run` in front of a service, the API over the daemon's socket, and
-//! requests over loopback. It links nothing of the system but the SDK, which is measured in this process.
+//! requests over loopback. It links nothing of the system but the SDK, which is measured in this process, and admission, which
+//! `simulate` plays in virtual time.
 //!
 //! `cargo run --release -p bench -- hold --json results.json`, `cargo run --release -p bench -- capture`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -23,6 +24,7 @@ mod process;
 mod report;
 mod scratch;
 mod service;
+mod simulate;
 mod statistics;
 mod storm;
 mod throughput;
@@ -48,6 +50,8 @@ enum Command {
     Hold(HoldArguments),
     /// How long a readable capture takes and how much memory, beside gdb and lldb.
     Capture(Common),
+    /// Load shedding in virtual time: hours of load in seconds.
+    Simulate(simulate::Arguments),
     /// The small server that breaks on demand.
     #[command(hide = true)]
     Service(service::Arguments),
@@ -94,6 +98,7 @@ fn main() {
         Command::Capture(arguments) => {
             measured(&arguments, "capture", |report| capture::measure(arguments.quick, report))
         }
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
     };
     if let Err(error) = done {

@@ -7,15 +7,16 @@
 
 use std::vec::Drain;
 
-use crate::cohort::{COHORTS, Cohorts, cohort_of};
+use crate::cohort::{COHORTS, Claims, cohort_of};
 use crate::config::{Config, ConfigError};
 use crate::expiry::Timers;
 use crate::instance::{Instances, Unavailable};
-use crate::lane::Lanes;
+use crate::lane::{Lane, Lanes};
 use crate::limit::Departure;
 use crate::request::{Answer, InstanceId, Outcome, Output, Reason, Request, Ticket};
 use crate::retry::RetryBudget;
 use crate::slab::{Slab, State};
+use crate::standing::Bounds;
 use crate::times::Times;
 
 /// Decides which requests proceed. Times are microseconds on any scale that does not go backwards.
@@ -25,7 +26,7 @@ pub struct Admission {
     pub(crate) slab: Slab,
     pub(crate) lanes: Lanes,
     /// By tier.
-    pub(crate) cohorts: Vec<Cohorts>,
+    pub(crate) claims: Vec<Claims>,
     pub(crate) instances: Instances,
     /// By route.
     pub(crate) times: Vec<Times>,
@@ -46,7 +47,7 @@ impl Admission {
         Ok(Self {
             slab: Slab::default(),
             lanes: Lanes::new(config.routes.len(), shares),
-            cohorts: config.tiers.iter().map(|_| Cohorts::new()).collect(),
+            claims: config.tiers.iter().map(|_| Claims::new()).collect(),
             instances: Instances::new(&config),
             times: config.routes.iter().map(|_| Times::new()).collect(),
             retries: RetryBudget::new(config.retry_ratio),
@@ -70,18 +71,19 @@ impl Admission {
         self.recount(now_us);
     }
 
-    /// A request arrives. Others may have to give way to it: see [`Admission::outputs`].
+    /// A request arrives. Others may have to give way to it: their [`Admission::outputs`] are to be looked at before anything
+    /// is noted under the new ticket, whose index may have been one of theirs.
     pub fn arrive(&mut self, now_us: u64, request: &Request) -> Answer {
         let route = usize::from(request.route.0);
         let route = if route < self.config.routes.len() { route } else { 0 };
         let settings = self.config.routes[route];
-        let tier = usize::from(request.tier.map_or(settings.tier, |tier| tier.0)).min(self.cohorts.len() - 1);
+        let tier = usize::from(request.tier.map_or(settings.tier, |tier| tier.0)).min(self.claims.len() - 1);
         let lane = self.lanes.index(route, tier);
         let cohort = match request.user {
             Some(user) => cohort_of(user, now_us, self.config.cohort_rotation_us, self.config.seed),
             None => self.rng.u8(..COHORTS as u8),
         };
-        self.cohorts[tier].arrived(now_us, cohort);
+        self.lanes.at_mut(lane).cohorts.arrived(now_us, cohort);
         let own_us = now_us.saturating_add(settings.deadline_us);
         let deadline_us = request.deadline_us.map_or(own_us, |clients_us| clients_us.min(own_us));
         if deadline_us <= now_us {
@@ -106,7 +108,19 @@ impl Admission {
         let ticket = self.slab.insert(entry);
         self.enqueue(now_us, ticket.index);
         self.dispatch(now_us);
-        Answer::Queued { ticket }
+        self.settled(ticket).unwrap_or(Answer::Queued { ticket })
+    }
+
+    /// What was decided about a request since it was put into the queue, within the same event.
+    fn settled(&mut self, ticket: Ticket) -> Option<Answer> {
+        let at = self.outputs.iter().rposition(|output| output.ticket() == ticket)?;
+        match self.outputs.remove(at) {
+            Output::Forward { ticket, instance, deadline_us } => {
+                Some(Answer::Forward { ticket, instance, deadline_us })
+            }
+            Output::Shed { shed, .. } => Some(Answer::Shed(shed)),
+            Output::Late { .. } => None,
+        }
     }
 
     fn may_wait(&mut self, now_us: u64, lane: u16, cohort: u8, deadline_us: u64) -> Result<(), Reason> {
@@ -114,9 +128,9 @@ impl Admission {
             return Err(Reason::WaitedTooLong);
         }
         let queued = self.lanes.queued();
-        let presses = self.lanes.at(lane).standing.stands() || queued * 2 >= self.config.queue_max;
-        let tier = usize::from(self.lanes.at(lane).tier);
-        if presses && !self.cohorts[tier].admits(cohort) {
+        let at = self.lanes.at(lane);
+        let presses = at.standing.stands() || at.queued * 2 >= self.part_of_queue(lane);
+        if presses && !at.cohorts.admits(cohort) {
             return Err(Reason::Cohort);
         }
         if queued >= self.config.queue_max && !self.make_room(now_us, lane, cohort) {
@@ -203,9 +217,12 @@ impl Admission {
     pub(crate) fn release(&mut self, now_us: u64, index: u32, outcome: Outcome) {
         self.leave_instance(now_us, index, outcome);
         let lane = self.slab.at(index).lane;
+        let held_us = now_us.saturating_sub(self.slab.at(index).started_us);
+        self.lanes.at_mut(lane).held(held_us);
         self.lanes.count_in_flight(lane, false);
         self.slab.remove(index);
         self.observe(now_us, lane);
+        self.share_out(now_us);
     }
 
     /// Tells its instance's limit and breaker, and its route's times, how it went there.
@@ -218,7 +235,7 @@ impl Admission {
         let tells_time = outcome == Outcome::Answered || entry.late;
         let departure = (tells_time || outcome == Outcome::Refused).then(|| Departure {
             service_us,
-            ratio: tells_time.then(|| times.ratio(service_us)),
+            slowness: tells_time.then(|| times.slowness()),
             refused: outcome == Outcome::Refused,
             queue_stands: self.lanes.any_stands(),
         });
@@ -234,6 +251,17 @@ impl Admission {
         let jitter = self.rng.f64();
         if self.instances.end(now_us, (entry.instance, route, entry.probe), ok, departure, jitter) {
             self.lanes.set_slots(self.instances.slots());
+        }
+    }
+
+    /// Divides the slots anew, now and then.
+    pub(crate) fn share_out(&mut self, now_us: u64) {
+        if self.lanes.is_due(now_us) {
+            let patience = |lane: &Lane| {
+                let deadline_us = self.config.routes[usize::from(lane.route)].deadline_us;
+                Bounds::new(deadline_us, 0).target_us
+            };
+            self.lanes.turn(now_us, patience);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Same user, same fate: which users are shed while not all can be served.
 //!
 //! Shedding a tenth of the requests at random fails almost everybody who needs ten of them. So users are hashed into 64
-//! cohorts, and a tier that has too much to do serves the first few cohorts whole. How many is computed from what arrives
+//! cohorts, and a lane that has too much to do serves the first few cohorts whole. How many is computed from what arrives
 //! per cohort and what could be forwarded. The salt changes now and then, so that nobody is always last.
 
 use crate::slab::NIL;
@@ -13,8 +13,10 @@ const WINDOW_MIN_US: u64 = 100_000;
 const WINDOW_ARRIVALS: u32 = 256;
 const WINDOW_MAX_US: u64 = 500_000;
 /// More is let into the queue than was forwarded, or a free slot would find nobody.
-const SLACK: f64 = 1.15;
+const SLACK: f64 = 1.05;
 const SLACK_REQUESTS: f64 = 2.0;
+/// What is left of a window in the next one.
+const FADES: f32 = 0.75;
 
 /// The cohort of a user at a time.
 pub(crate) fn cohort_of(user: u64, now_us: u64, rotation_us: u64, seed: u64) -> u8 {
@@ -32,13 +34,30 @@ fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What one tier has waiting, by cohort, and which cohorts it admits.
+/// What one tier has waiting, by cohort: the later the cohort, the less its claim.
 #[derive(Debug)]
-pub(crate) struct Cohorts {
+pub(crate) struct Claims {
     /// Oldest and youngest waiting of each cohort.
     pub(crate) ends: [(u32, u32); COHORTS],
     /// Which cohorts have anybody waiting.
     pub(crate) waiting: u64,
+}
+
+impl Claims {
+    pub(crate) fn new() -> Self {
+        Self { ends: [(NIL, NIL); COHORTS], waiting: 0 }
+    }
+
+    /// The youngest of the cohort with the least claim that has anybody waiting.
+    pub(crate) fn last(&self) -> Option<(u8, u32)> {
+        let last = (self.waiting != 0).then(|| 63 - self.waiting.leading_zeros() as u8)?;
+        Some((last, self.ends[usize::from(last)].1))
+    }
+}
+
+/// Which cohorts one lane admits.
+#[derive(Debug)]
+pub(crate) struct Cohorts {
     /// Cohorts below this one are admitted.
     level: u8,
     arrivals: [f32; COHORTS],
@@ -50,8 +69,6 @@ pub(crate) struct Cohorts {
 impl Cohorts {
     pub(crate) fn new() -> Self {
         Self {
-            ends: [(NIL, NIL); COHORTS],
-            waiting: 0,
             level: COHORTS as u8,
             arrivals: [0.0; COHORTS],
             fresh: 0,
@@ -75,11 +92,6 @@ impl Cohorts {
         cohort < self.level
     }
 
-    /// The cohort with the least claim that has anybody waiting.
-    pub(crate) fn last_waiting(&self) -> Option<u8> {
-        (self.waiting != 0).then(|| 63 - self.waiting.leading_zeros() as u8)
-    }
-
     fn turn(&mut self, now_us: u64) {
         let age_us = now_us.saturating_sub(self.began_us);
         if age_us < WINDOW_MIN_US || (age_us < WINDOW_MAX_US && self.fresh < WINDOW_ARRIVALS) {
@@ -93,9 +105,9 @@ impl Cohorts {
         });
         // The first cohort is always admitted.
         self.level = fits.count().max(1) as u8;
-        // A fifth of a second ago counts half: noise is smoothed, the end of a surge is believed soon.
-        self.arrivals.iter_mut().for_each(|count| *count *= 0.5);
-        self.forwarded *= 0.5;
+        // Noise is smoothed; the end of a surge is believed within a second or two. (Meanwhile a free slot is never refused.)
+        self.arrivals.iter_mut().for_each(|count| *count *= FADES);
+        self.forwarded *= FADES;
         self.fresh = 0;
         self.began_us = now_us;
     }
@@ -122,18 +134,18 @@ mod tests {
 
     #[test]
     fn as_many_cohorts_are_admitted_as_can_be_served() {
-        let mut tier = Cohorts::new();
+        let mut lane = Cohorts::new();
         for i in 0..10_000_u64 {
-            tier.arrived(i * 1_000, (i % 64) as u8);
+            lane.arrived(i * 1_000, (i % 64) as u8);
             if i % 4 == 0 {
-                tier.forwarded();
+                lane.forwarded();
             }
         }
-        assert!((16..=20).contains(&tier.level), "a quarter of 64, and some slack: {}", tier.level);
+        assert!((16..=20).contains(&lane.level), "a quarter of 64, and some slack: {}", lane.level);
         for i in 0..500_u64 {
-            tier.arrived(10_000_000 + i * 4_000, (i % 64) as u8);
-            tier.forwarded();
+            lane.arrived(10_000_000 + i * 4_000, (i % 64) as u8);
+            lane.forwarded();
         }
-        assert_eq!(tier.level, 64, "everybody again");
+        assert_eq!(lane.level, 64, "everybody again");
     }
 }

@@ -33,7 +33,7 @@ impl Admission {
     fn next_lane(&mut self, now_us: u64) -> Option<(u16, u16)> {
         let mut passed_over: [u16; PASSED_OVER_MAX] = [0; PASSED_OVER_MAX];
         let mut count = 0;
-        let tiers = self.cohorts.len();
+        let tiers = self.claims.len();
         let short_first = (0..tiers).map(|tier| (tier, true)).chain((0..tiers).map(|tier| (tier, false)));
         for (tier, only_if_short) in short_first {
             if only_if_short && !self.lanes.is_short(tier) {
@@ -66,10 +66,10 @@ impl Admission {
     /// Gives a request a slot.
     pub(crate) fn start(&mut self, now_us: u64, index: u32, instance: u16) -> InstanceId {
         let lane = self.slab.at(index).lane;
-        let (route, tier) = (self.lanes.at(lane).route, self.lanes.at(lane).tier);
+        let route = self.lanes.at(lane).route;
         let probe = self.instances.begin(now_us, instance, route);
         self.lanes.count_in_flight(lane, true);
-        self.cohorts[usize::from(tier)].forwarded();
+        self.lanes.at_mut(lane).cohorts.forwarded();
         self.retries.earn();
         let entry = self.slab.at_mut(index);
         entry.state = State::Running;
@@ -90,11 +90,11 @@ impl Admission {
         };
         let is_entitled =
             self.lanes.queued_in(own) < self.lanes.guaranteed(own, self.config.queue_max);
-        let lower = (0..self.cohorts.len()).rev().find(|&tier| {
+        let lower = (0..self.claims.len()).rev().find(|&tier| {
             tier != own && exceeds(tier) && (tier > own || is_entitled)
         });
         let victim = match lower {
-            Some(tier) => self.last_in_claim(tier),
+            Some(tier) => self.claims[tier].last().map(|(_, youngest)| youngest),
             None => self.rival(lane, cohort),
         };
         let Some(victim) = victim else { return false };
@@ -107,7 +107,7 @@ impl Admission {
     fn rival(&self, lane: u16, cohort: u8) -> Option<u32> {
         let at = self.lanes.at(lane);
         let waiting = self.lanes.waiting(usize::from(at.tier));
-        let part = self.lanes.queued() / (waiting.len() as u32 + u32::from(at.queued == 0)).max(1);
+        let part = self.part_of_queue(lane);
         let longest = waiting.iter().copied().max_by_key(|&other| self.lanes.at(other).queued)?;
         if longest != lane && at.queued < part && self.lanes.at(longest).queued > part {
             return Some(self.last_served(longest));
@@ -115,14 +115,15 @@ impl Admission {
         if at.standing.stands() && at.oldest != NIL {
             return Some(at.oldest);
         }
-        let tier = &self.cohorts[usize::from(at.tier)];
-        let last = tier.last_waiting().filter(|&last| last > cohort)?;
-        Some(tier.ends[usize::from(last)].1)
+        let (_, youngest) = self.claims[usize::from(at.tier)].last().filter(|(last, _)| *last > cohort)?;
+        Some(youngest)
     }
 
-    fn last_in_claim(&self, tier: usize) -> Option<u32> {
-        let cohorts = &self.cohorts[tier];
-        cohorts.last_waiting().map(|last| cohorts.ends[usize::from(last)].1)
+    /// A lane's part of the queue, were it divided evenly among the lanes of its tier that want it.
+    pub(crate) fn part_of_queue(&self, lane: u16) -> u32 {
+        let at = self.lanes.at(lane);
+        let waiting = self.lanes.waiting(usize::from(at.tier)).len() as u32 + u32::from(at.queued == 0);
+        self.config.queue_max / waiting.max(1)
     }
 
     fn last_served(&self, lane: u16) -> u32 {
@@ -134,7 +135,7 @@ impl Admission {
     pub(crate) fn enqueue(&mut self, now_us: u64, index: u32) {
         let lane = self.slab.at(index).lane;
         let tier = usize::from(self.lanes.at(lane).tier);
-        queue::push(&mut self.slab, self.lanes.at_mut(lane), &mut self.cohorts[tier], index);
+        queue::push(&mut self.slab, self.lanes.at_mut(lane), &mut self.claims[tier], index);
         self.lanes.count_queued(lane, true);
         let latest_us = self.slab.at(index).deadline_us.saturating_sub(self.low_us(lane));
         let ticket = self.slab.ticket(index);
@@ -146,7 +147,7 @@ impl Admission {
     pub(crate) fn unqueue(&mut self, now_us: u64, index: u32) {
         let lane = self.slab.at(index).lane;
         let tier = usize::from(self.lanes.at(lane).tier);
-        queue::remove(&mut self.slab, self.lanes.at_mut(lane), &mut self.cohorts[tier], index);
+        queue::remove(&mut self.slab, self.lanes.at_mut(lane), &mut self.claims[tier], index);
         self.lanes.count_queued(lane, false);
         self.observe(now_us, lane);
     }

@@ -39,11 +39,6 @@ impl Timers {
         }
         None
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
 }
 
 fn is_meant(slab: &Slab, (at_us, index, generation): (u64, u32, u32)) -> bool {
@@ -56,8 +51,8 @@ impl Admission {
         while let Some(ticket) = self.timers.pop_due(&self.slab, now_us) {
             self.expire(now_us, ticket);
         }
-        self.lanes.turn(now_us);
-        for tier in 0..self.cohorts.len() {
+        self.share_out(now_us);
+        for tier in 0..self.claims.len() {
             // Letting go of a lane's last request takes the lane out of this list.
             for at in (0..self.lanes.waiting(tier).len()).rev() {
                 let Some(&lane) = self.lanes.waiting(tier).get(at) else { continue };
@@ -82,7 +77,7 @@ impl Admission {
                 let cell = self.slab.at_mut(ticket.index);
                 cell.state = State::Lingering;
                 cell.late = true;
-                self.timers.set(&mut self.slab, ticket, entry.deadline_us.saturating_add(allowance_us));
+                self.timers.set(&mut self.slab, ticket, now_us.saturating_add(allowance_us));
                 self.outputs.push(Output::Late { ticket });
             }
             State::Lingering => self.release(now_us, ticket.index, crate::Outcome::Abandoned),

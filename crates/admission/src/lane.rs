@@ -4,12 +4,20 @@
 //! reserved for it, up to its fair part of all slots; only what nobody needs may be taken by others. So a route that has
 //! become slow can fill whatever is free, but not the few slots that keep a fast route fast, and a surge of sheddable
 //! requests leaves what critical ones use. Slots that nobody needed lately are reserved for nobody.
+//!
+//! A reserved slot that stands idle is throughput lost, so nothing is reserved for a lane that can as well wait for the next
+//! slot that becomes free: where the others hold theirs for milliseconds, being first in line is enough.
 
+use crate::cohort::Cohorts;
 use crate::slab::NIL;
 use crate::standing::Standing;
 
 /// Demand is remembered for one to two of these.
-const MEMORY_US: u64 = 10_000_000;
+const MEMORY_US: u64 = 20_000_000;
+/// Time between two divisions of the slots.
+const DIVIDE_US: u64 = 100_000;
+/// The next slot must be expected in this part of what a lane may wait, so that it nearly always comes in time.
+const SURELY: f64 = 0.2;
 
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -20,10 +28,15 @@ pub(crate) struct Lane {
     pub(crate) queued: u32,
     pub(crate) in_flight: u32,
     pub(crate) standing: Standing,
+    pub(crate) cohorts: Cohorts,
+    /// How long its requests keep a slot, on average, in microseconds.
+    hold_us: f64,
     /// Highest demand of this stretch of memory, and of the one before.
     demand: [u32; 2],
     fair: u32,
     reserved: u32,
+    /// The next slot comes soon enough: none need be reserved.
+    can_wait: bool,
 }
 
 impl Lane {
@@ -36,14 +49,32 @@ impl Lane {
             queued: 0,
             in_flight: 0,
             standing: Standing::default(),
+            cohorts: Cohorts::new(),
+            hold_us: 0.0,
             demand: [0; 2],
             fair: 0,
             reserved: 0,
+            can_wait: false,
         }
+    }
+
+    /// One of its requests kept a slot for so long.
+    pub(crate) fn held(&mut self, us: u64) {
+        let weight = if self.hold_us > 0.0 { 0.05 } else { 1.0 };
+        self.hold_us += (us as f64 - self.hold_us) * weight;
+    }
+
+    /// Slots that it gives back per microsecond.
+    fn flow(&self) -> f64 {
+        if self.hold_us > 0.0 { f64::from(self.in_flight) / self.hold_us } else { 0.0 }
     }
 
     fn demand(&self) -> u32 {
         self.demand[0].max(self.demand[1])
+    }
+
+    fn reserve(&mut self) {
+        self.reserved = if self.can_wait { 0 } else { self.demand().min(self.fair) };
     }
 
     fn unused(&self) -> u32 {
@@ -68,6 +99,7 @@ pub(crate) struct Lanes {
     /// Reserved and not in use.
     unused: u32,
     turned_us: u64,
+    divided_us: u64,
 }
 
 impl Lanes {
@@ -86,6 +118,7 @@ impl Lanes {
             waiting: vec![Vec::new(); tiers],
             unused: 0,
             turned_us: 0,
+            divided_us: 0,
         }
     }
 
@@ -189,19 +222,28 @@ impl Lanes {
         }
         let lane = self.at_mut(index);
         let before = lane.unused();
-        lane.reserved = lane.demand().min(lane.fair);
+        lane.reserve();
         let after = lane.unused();
         self.unused = self.unused - before + after;
     }
 
-    /// Forgets what was needed long ago.
-    pub(crate) fn turn(&mut self, now_us: u64) {
-        if now_us.saturating_sub(self.turned_us) < MEMORY_US {
-            return;
+    pub(crate) fn is_due(&self, now_us: u64) -> bool {
+        now_us.saturating_sub(self.divided_us) >= DIVIDE_US
+    }
+
+    /// Forgets what was needed long ago, and finds out who can wait. `patience` is what a lane may wait, in microseconds.
+    pub(crate) fn turn(&mut self, now_us: u64, patience: impl Fn(&Lane) -> u64) {
+        self.divided_us = now_us;
+        if now_us.saturating_sub(self.turned_us) >= MEMORY_US {
+            self.turned_us = now_us;
+            for lane in &mut self.all {
+                lane.demand = [lane.in_flight + lane.queued, lane.demand[0]];
+            }
         }
-        self.turned_us = now_us;
+        let flow: f64 = self.all.iter().map(Lane::flow).sum();
         for lane in &mut self.all {
-            lane.demand = [lane.in_flight + lane.queued, lane.demand[0]];
+            let others = flow - lane.flow();
+            lane.can_wait = others * patience(lane) as f64 * SURELY >= 1.0;
         }
         self.share_out();
     }
@@ -219,7 +261,7 @@ impl Lanes {
             let tier = usize::from(lane.tier);
             let part = self.shares[tier] / f64::from(lanes_of[tier].max(1)) + rest;
             lane.fair = (part * f64::from(self.slots)) as u32;
-            lane.reserved = lane.demand().min(lane.fair);
+            lane.reserve();
             self.unused += lane.unused();
         }
     }
@@ -264,9 +306,9 @@ mod tests {
         }
         assert!(!lanes.may_start(0), "two are kept");
         assert!(lanes.may_start(1));
-        lanes.turn(MEMORY_US);
+        lanes.turn(MEMORY_US, |_| 0);
         assert!(!lanes.may_start(0));
-        lanes.turn(2 * MEMORY_US);
+        lanes.turn(2 * MEMORY_US, |_| 0);
         assert!(lanes.may_start(0), "forgotten");
     }
 

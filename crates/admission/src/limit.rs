@@ -11,14 +11,16 @@
 //!   attempt wait twice as long. The way up is the same with the opposite sign.
 
 /// Completions by which a trial is judged: with fewer, noise decides.
-const SAMPLES: u32 = 200;
+const SAMPLES: u32 = 400;
 /// Shortest time between two steps.
 const STEP_MIN_US: u64 = 100_000;
 /// So much slower than usual is suspicious.
 const SUSPICIOUS: f64 = 2.0;
-/// A trial's step, and what of it throughput must (up) or must not (down) follow.
+/// A trial's step; by how much throughput must rise with it (up), and by how much it may fall (down). With so many samples
+/// a throughput that follows the whole step is mistaken for one that does not in one of fifty trials.
 const STEP: f64 = 0.2;
-const FOLLOWS: f64 = 0.5;
+const RISES: f64 = 1.1;
+const FALLS: f64 = 0.95;
 /// Rest after a trial that failed, in trials.
 const REST_MIN: u32 = 4;
 const REST_MAX: u32 = 256;
@@ -52,7 +54,7 @@ pub(crate) struct Limit {
     mean_us: f64,
 
     done: u32,
-    ratios: f64,
+    slowness: f64,
     began_us: u64,
     trial: Option<Trial>,
     resting: u32,
@@ -63,8 +65,8 @@ pub(crate) struct Limit {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Departure {
     pub(crate) service_us: u64,
-    /// How much slower than usual; `None` where the time says nothing.
-    pub(crate) ratio: Option<f64>,
+    /// How much slower than usual its route is; `None` where its time says nothing.
+    pub(crate) slowness: Option<f64>,
     /// The instance said that it has too much to do.
     pub(crate) refused: bool,
     /// A queue stands at the gate.
@@ -83,7 +85,7 @@ impl Limit {
             stepped_us: 0,
             mean_us: 0.0,
             done: 0,
-            ratios: 0.0,
+            slowness: 0.0,
             began_us: 0,
             trial: None,
             resting: 0,
@@ -146,12 +148,12 @@ impl Limit {
             return;
         }
         self.done += 1;
-        self.ratios += departure.ratio.unwrap_or(1.0);
+        self.slowness += departure.slowness.unwrap_or(1.0);
         if self.done < SAMPLES || now_us.saturating_sub(self.began_us) < STEP_MIN_US {
             return;
         }
         let rate = f64::from(self.done) / (now_us.saturating_sub(self.began_us).max(1) as f64 / 1e6);
-        let is_slow = self.ratios / f64::from(self.done) > SUSPICIOUS;
+        let is_slow = self.slowness / f64::from(self.done) > SUSPICIOUS;
         let is_full = std::mem::take(&mut self.was_full);
         let presses = departure.queue_stands && is_full;
         match self.trial.take() {
@@ -164,7 +166,7 @@ impl Limit {
             None => {}
         }
         self.done = 0;
-        self.ratios = 0.0;
+        self.slowness = 0.0;
         self.began_us = now_us;
     }
 
@@ -182,13 +184,11 @@ impl Limit {
     }
 
     fn judge(&mut self, trial: Trial, rate: f64, presses: bool) {
-        let followed = match trial.direction {
-            Direction::Down => rate < trial.rate * (1.0 - STEP * FOLLOWS),
-            Direction::Up => rate > trial.rate * (1.0 + STEP * FOLLOWS),
+        let keep = match trial.direction {
+            Direction::Down => presses && rate >= trial.rate * FALLS,
+            Direction::Up => !presses || rate >= trial.rate * RISES,
         };
-        // A lower concurrency that throughput follows was needed; a higher one that it does not follow is not.
-        let keep = followed == (trial.direction == Direction::Up);
-        if keep || !presses {
+        if keep {
             self.rest = REST_MIN;
         } else {
             self.by_evidence = trial.from;
@@ -215,9 +215,9 @@ mod tests {
             let concurrency = limit.in_flight;
             let service_us = service(concurrency);
             *now_us += (service_us / f64::from(concurrency)) as u64;
-            let ratio = Some(service_us / 10_000.0);
+            let slowness = Some(service_us / 10_000.0);
             let departure =
-                Departure { service_us: service_us as u64, ratio, refused: false, queue_stands: true };
+                Departure { service_us: service_us as u64, slowness, refused: false, queue_stands: true };
             limit.end(*now_us, Some(departure));
             while limit.has_room() {
                 limit.begin();
@@ -263,7 +263,7 @@ mod tests {
         let mut limit = Limit::new(100);
         (0..100).for_each(|_| limit.begin());
         let departure =
-            Departure { service_us: 1_000_000, ratio: None, refused: true, queue_stands: false };
+            Departure { service_us: 1_000_000, slowness: None, refused: true, queue_stands: false };
         assert!(limit.end(1, Some(departure)));
         assert_eq!(limit.get(), 90);
         limit.end(2, Some(departure));
@@ -282,7 +282,7 @@ mod tests {
     fn one_is_always_allowed_unless_the_cap_says_none() {
         let mut limit = Limit::new(1);
         limit.begin();
-        limit.end(1, Some(Departure { service_us: 1, ratio: None, refused: true, queue_stands: true }));
+        limit.end(1, Some(Departure { service_us: 1, slowness: None, refused: true, queue_stands: true }));
         assert_eq!(limit.get(), 1);
         assert_eq!(Limit::new(0).get(), 0);
     }

@@ -2,12 +2,12 @@
 //!
 //! It knows who is oldest, youngest and last in claim; which of them goes first is not its business.
 
-use crate::cohort::{COHORTS, Cohorts};
+use crate::cohort::{COHORTS, Claims};
 use crate::lane::Lane;
 use crate::slab::{Link, NIL, Slab};
 
 /// Puts a request that waits into both orders.
-pub(crate) fn push(slab: &mut Slab, lane: &mut Lane, tier: &mut Cohorts, index: u32) {
+pub(crate) fn push(slab: &mut Slab, lane: &mut Lane, tier: &mut Claims, index: u32) {
     let oldest_and_youngest = (lane.oldest, lane.youngest);
     (lane.oldest, lane.youngest) = append(slab, oldest_and_youngest, index, |entry| &mut entry.in_lane);
     lane.queued += 1;
@@ -17,7 +17,7 @@ pub(crate) fn push(slab: &mut Slab, lane: &mut Lane, tier: &mut Cohorts, index: 
 }
 
 /// Takes a request out of both orders, wherever it is.
-pub(crate) fn remove(slab: &mut Slab, lane: &mut Lane, tier: &mut Cohorts, index: u32) {
+pub(crate) fn remove(slab: &mut Slab, lane: &mut Lane, tier: &mut Claims, index: u32) {
     (lane.oldest, lane.youngest) =
         unlink(slab, (lane.oldest, lane.youngest), index, |entry| &mut entry.in_lane);
     lane.queued -= 1;
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn both_orders_survive_removals_anywhere() {
         let mut slab = Slab::default();
-        let (mut lane, mut tier) = (Lane::new(0, 0), Cohorts::new());
+        let (mut lane, mut tier) = (Lane::new(0, 0), Claims::new());
         let indices: Vec<u32> = [3, 9, 3, 40]
             .iter()
             .map(|&cohort| slab.insert(Slab::new_entry(0, cohort, 0, 0)).index)
@@ -66,13 +66,13 @@ mod tests {
             push(&mut slab, &mut lane, &mut tier, index);
         }
         assert_eq!((lane.oldest, lane.youngest, lane.queued), (indices[0], indices[3], 4));
-        assert_eq!((tier.last_waiting(), tier.ends[3]), (Some(40), (indices[0], indices[2])));
+        assert_eq!((tier.last(), tier.ends[3]), (Some((40, indices[3])), (indices[0], indices[2])));
         remove(&mut slab, &mut lane, &mut tier, indices[3]);
         remove(&mut slab, &mut lane, &mut tier, indices[0]);
-        assert_eq!((lane.oldest, lane.youngest, tier.last_waiting()), (indices[1], indices[2], Some(9)));
+        assert_eq!((lane.oldest, lane.youngest, tier.last()), (indices[1], indices[2], Some((9, indices[1]))));
         assert_eq!(tier.ends[3], (indices[2], indices[2]));
         remove(&mut slab, &mut lane, &mut tier, indices[1]);
         remove(&mut slab, &mut lane, &mut tier, indices[2]);
-        assert_eq!((lane.oldest, lane.youngest, lane.queued, tier.last_waiting()), (NIL, NIL, 0, None));
+        assert_eq!((lane.oldest, lane.youngest, lane.queued, tier.last()), (NIL, NIL, 0, None));
     }
 }

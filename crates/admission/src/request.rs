@@ -87,6 +87,15 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// Which request it is about.
+    pub fn ticket(&self) -> Ticket {
+        match *self {
+            Self::Forward { ticket, .. } | Self::Shed { ticket, .. } | Self::Late { ticket } => ticket,
+        }
+    }
+}
+
 /// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shed {

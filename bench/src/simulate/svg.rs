@@ -1,0 +1,1 @@
+//! As much SVG as a plot needs.
