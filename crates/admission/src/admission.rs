@@ -130,7 +130,7 @@ impl Admission {
         let queued = self.lanes.queued();
         let at = self.lanes.at(lane);
         let presses = at.standing.stands() || at.queued * 2 >= self.part_of_queue(lane);
-        if presses && !at.cohorts.admits(cohort) {
+        if !self.lanes.at_mut(lane).cohorts.admits(cohort, presses) {
             return Err(Reason::Cohort);
         }
         if queued >= self.config.queue_max && !self.make_room(now_us, lane, cohort) {

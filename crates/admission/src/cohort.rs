@@ -16,7 +16,7 @@ const WINDOW_MAX_US: u64 = 500_000;
 const SLACK: f64 = 1.05;
 const SLACK_REQUESTS: f64 = 2.0;
 /// What is left of a window in the next one.
-const FADES: f32 = 0.75;
+const FADES: f32 = 0.6;
 
 /// The cohort of a user at a time.
 pub(crate) fn cohort_of(user: u64, now_us: u64, rotation_us: u64, seed: u64) -> u8 {
@@ -58,7 +58,9 @@ impl Claims {
 /// Which cohorts one lane admits.
 #[derive(Debug)]
 pub(crate) struct Cohorts {
-    /// Cohorts below this one are admitted.
+    /// More came than could be served, and it showed in the queue.
+    presses: bool,
+    /// Cohorts below this one fit in.
     level: u8,
     arrivals: [f32; COHORTS],
     fresh: u32,
@@ -69,6 +71,7 @@ pub(crate) struct Cohorts {
 impl Cohorts {
     pub(crate) fn new() -> Self {
         Self {
+            presses: false,
             level: COHORTS as u8,
             arrivals: [0.0; COHORTS],
             fresh: 0,
@@ -87,9 +90,10 @@ impl Cohorts {
         self.forwarded += 1.0;
     }
 
-    /// Whether this cohort is served while there is too much to do.
-    pub(crate) fn admits(&self, cohort: u8) -> bool {
-        cohort < self.level
+    /// Whether this cohort may wait. `queue_presses` begins a time in which not all may; it ends when all would fit.
+    pub(crate) fn admits(&mut self, cohort: u8, queue_presses: bool) -> bool {
+        self.presses |= queue_presses;
+        !self.presses || cohort < self.level
     }
 
     fn turn(&mut self, now_us: u64) {
@@ -105,6 +109,7 @@ impl Cohorts {
         });
         // The first cohort is always admitted.
         self.level = fits.count().max(1) as u8;
+        self.presses &= usize::from(self.level) < COHORTS;
         // Noise is smoothed; the end of a surge is believed within a second or two. (Meanwhile a free slot is never refused.)
         self.arrivals.iter_mut().for_each(|count| *count *= FADES);
         self.forwarded *= FADES;
@@ -142,7 +147,7 @@ mod tests {
             }
         }
         assert!((16..=20).contains(&lane.level), "a quarter of 64, and some slack: {}", lane.level);
-        for i in 0..500_u64 {
+        for i in 0..3000_u64 {
             lane.arrived(10_000_000 + i * 4_000, (i % 64) as u8);
             lane.forwarded();
         }

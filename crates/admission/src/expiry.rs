@@ -14,6 +14,8 @@ pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
 
+/// Targets that nobody waits longer than in a queue that stands, unless its requests take longer than that.
+const PATIENCE: u64 = 4;
 /// More than this, and more than four times what lives, is swept.
 const STALE_MAX: usize = 256;
 
@@ -85,17 +87,16 @@ impl Admission {
     }
 
     /// Observes a lane's queue, and lets go of those that have waited too long in one that stands. As many as are in flight
-    /// may stay: they are served within one service time if fewer arrive from now on.
+    /// may wait for one service time, because so many are served in that time if fewer arrive from now on.
     pub(crate) fn trim(&mut self, now_us: u64, lane: u16) {
         self.observe(now_us, lane);
         let target_us = self.bounds_of(lane).target_us;
-        loop {
+        let patience_us = self.lanes.at(lane).hold_us().max(PATIENCE * target_us);
+        while self.lanes.at(lane).standing.stands() {
             let at = self.lanes.at(lane);
-            if !at.standing.stands() || at.queued <= at.in_flight.max(2) {
-                return;
-            }
+            let limit_us = if at.queued > at.in_flight.max(2) { target_us } else { patience_us };
             let oldest = at.oldest;
-            if now_us.saturating_sub(self.slab.at(oldest).arrived_us) <= target_us {
+            if now_us.saturating_sub(self.slab.at(oldest).arrived_us) <= limit_us {
                 return;
             }
             self.let_go(now_us, oldest, Reason::WaitedTooLong);

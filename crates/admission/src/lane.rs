@@ -13,7 +13,7 @@ use crate::slab::NIL;
 use crate::standing::Standing;
 
 /// Demand is remembered for one to two of these.
-const MEMORY_US: u64 = 20_000_000;
+const MEMORY_US: u64 = 10_000_000;
 /// Time between two divisions of the slots.
 const DIVIDE_US: u64 = 100_000;
 /// The next slot must be expected in this part of what a lane may wait, so that it nearly always comes in time.
@@ -62,6 +62,10 @@ impl Lane {
     pub(crate) fn held(&mut self, us: u64) {
         let weight = if self.hold_us > 0.0 { 0.05 } else { 1.0 };
         self.hold_us += (us as f64 - self.hold_us) * weight;
+    }
+
+    pub(crate) fn hold_us(&self) -> u64 {
+        self.hold_us as u64
     }
 
     /// Slots that it gives back per microsecond.
@@ -240,10 +244,14 @@ impl Lanes {
                 lane.demand = [lane.in_flight + lane.queued, lane.demand[0]];
             }
         }
+        let (slots, in_flight) = (self.slots, self.in_flight);
         let flow: f64 = self.all.iter().map(Lane::flow).sum();
         for lane in &mut self.all {
-            let others = flow - lane.flow();
-            lane.can_wait = others * patience(lane) as f64 * SURELY >= 1.0;
+            // What comes back if the others have everything else: counting what they have now would go round in circles.
+            let theirs = f64::from((in_flight - lane.in_flight).max(1));
+            let per_slot = (flow - lane.flow()).max(0.0) / theirs;
+            let back = per_slot * f64::from(slots.saturating_sub(lane.in_flight));
+            lane.can_wait = back * patience(lane) as f64 * SURELY >= 1.0;
         }
         self.share_out();
     }

@@ -7,35 +7,40 @@
 const PER_OCTAVE_LOG2: u32 = 4;
 const PER_OCTAVE: u32 = 1 << PER_OCTAVE_LOG2;
 const BUCKETS: usize = 512;
-/// Percentiles are computed anew after this many samples, or after this time if there was any.
+/// Recent percentiles are computed anew after this many samples, or after this time if there was any.
 const SAMPLES: u32 = 32;
 const REFRESH_US: u64 = 5_000_000;
-/// What a baseline rises by per window, towards a window that was slower.
-const RISE: f64 = 0.02;
-/// Length of a window of the baseline.
+/// A window of the baseline has so many samples at least (with fewer, the smallest of many windows is mostly luck), and ends
+/// when it has so many or is so old.
+const WINDOW_SAMPLES: u32 = 400;
+const WINDOW_ENOUGH: u32 = 4_000;
 const WINDOW_US: u64 = 10_000_000;
+/// What a baseline rises by in [`WINDOW_US`], towards a window that was slower.
+const RISE: f64 = 0.02;
 
 #[derive(Debug)]
 pub(crate) struct Times {
-    counts: [u16; BUCKETS],
-    fresh: u32,
+    recent: Counts,
     refreshed_us: u64,
     low_us: u64,
     high_us: u64,
-    baseline_us: f64,
+    window: Counts,
     window_us: u64,
+    baseline_us: f64,
+    slowness: f64,
 }
 
 impl Times {
     pub(crate) fn new() -> Self {
         Self {
-            counts: [0; BUCKETS],
-            fresh: 0,
+            recent: Counts::new(),
             refreshed_us: 0,
             low_us: 0,
             high_us: 0,
-            baseline_us: 0.0,
+            window: Counts::new(),
             window_us: 0,
+            baseline_us: 0.0,
+            slowness: 1.0,
         }
     }
 
@@ -52,35 +57,66 @@ impl Times {
     /// How much slower than usual the route is; 1.0 as long as nothing is known. Like is compared with like, the quickest
     /// tenth of late with the quickest tenth of usual: of a route that takes a second now and then, a second is no news.
     pub(crate) fn slowness(&self) -> f64 {
-        if self.baseline_us > 0.0 { self.low_us as f64 / self.baseline_us } else { 1.0 }
+        self.slowness
     }
 
     pub(crate) fn record(&mut self, now_us: u64, service_us: u64) {
-        let count = &mut self.counts[bucket(service_us)];
+        let bucket = bucket(service_us);
+        self.recent.add(bucket);
+        self.window.add(bucket);
+        let is_due = now_us.saturating_sub(self.refreshed_us) >= REFRESH_US;
+        if self.recent.fresh >= SAMPLES || is_due || self.low_us == 0 {
+            self.low_us = self.recent.percentile(0.10);
+            self.high_us = self.recent.percentile(0.95);
+            // Old samples fade, so that the percentiles follow within a few refreshes.
+            self.recent.fade(2);
+            self.refreshed_us = now_us;
+        }
+        let age_us = now_us.saturating_sub(self.window_us);
+        let samples = self.window.fresh;
+        if samples >= WINDOW_ENOUGH || (age_us >= WINDOW_US && samples >= WINDOW_SAMPLES) {
+            self.end_window(now_us, age_us);
+        }
+    }
+
+    fn end_window(&mut self, now_us: u64, age_us: u64) {
+        let low_us = self.window.percentile(0.10) as f64;
+        if self.baseline_us == 0.0 || low_us < self.baseline_us {
+            self.baseline_us = low_us;
+        } else {
+            let part = (age_us as f64 / WINDOW_US as f64).min(1.0);
+            self.baseline_us += (low_us - self.baseline_us) * RISE * part;
+        }
+        self.slowness = low_us / self.baseline_us.max(1.0);
+        self.window.fade(u16::MAX);
+        self.window_us = now_us;
+    }
+}
+
+/// Samples by how long they took.
+#[derive(Debug)]
+struct Counts {
+    counts: [u16; BUCKETS],
+    fresh: u32,
+}
+
+impl Counts {
+    fn new() -> Self {
+        Self { counts: [0; BUCKETS], fresh: 0 }
+    }
+
+    fn add(&mut self, bucket: usize) {
+        let count = &mut self.counts[bucket];
         *count = count.saturating_add(1);
         self.fresh += 1;
-        let is_due = now_us.saturating_sub(self.refreshed_us) >= REFRESH_US;
-        if self.fresh >= SAMPLES || is_due || self.low_us == 0 {
-            self.refresh(now_us);
-        }
     }
 
-    fn refresh(&mut self, now_us: u64) {
-        self.low_us = self.percentile(0.10);
-        self.high_us = self.percentile(0.95);
-        if self.baseline_us == 0.0 || (self.low_us as f64) < self.baseline_us {
-            self.baseline_us = self.low_us as f64;
-            self.window_us = now_us;
-        } else if now_us.saturating_sub(self.window_us) >= WINDOW_US {
-            self.baseline_us += (self.low_us as f64 - self.baseline_us) * RISE;
-            self.window_us = now_us;
-        }
-        // Old samples fade, so that the percentiles follow within a few refreshes.
-        self.counts.iter_mut().for_each(|count| *count /= 2);
+    fn fade(&mut self, divisor: u16) {
+        self.counts.iter_mut().for_each(|count| *count /= divisor);
         self.fresh = 0;
-        self.refreshed_us = now_us;
     }
 
+    /// The upper bound of the bucket in which this part of the samples is reached.
     fn percentile(&self, part: f64) -> u64 {
         let total: u32 = self.counts.iter().map(|&count| u32::from(count)).sum();
         let rank = (f64::from(total) * part).ceil().max(1.0) as u32;
@@ -130,20 +166,19 @@ mod tests {
     #[test]
     fn recent_percentiles_follow_and_the_baseline_hesitates() {
         let mut times = Times::new();
-        for i in 0..100 {
-            times.record(i * 100_000, 3_000_000);
+        for i in 0..1_000 {
+            times.record(i * 30_000, 3_000_000);
         }
         assert!((3_000_000..=3_200_000).contains(&times.low_us()));
         assert!((3_000_000..=3_200_000).contains(&times.high_us()));
         assert!((0.99..1.01).contains(&times.slowness()));
-        for i in 0..600 {
-            times.record(10_000_000 + i * 100_000, 9_000_000);
+        for i in 0..2_000 {
+            times.record(30_000_000 + i * 30_000, 9_000_000);
         }
         assert!(times.low_us() > 7_000_000, "{}", times.low_us());
         assert!(times.slowness() > 2.4, "a minute does not make slow usual");
-        times.record(80_000_000, 1_000);
-        for i in 0..40 {
-            times.record(80_000_000 + i, 1_000);
+        for i in 0..8_000 {
+            times.record(100_000_000 + i, 1_000);
         }
         assert!(times.slowness() < 1.5, "being fast is believed at once");
     }
