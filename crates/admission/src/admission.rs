@@ -7,7 +7,7 @@
 
 use std::vec::Drain;
 
-use crate::cohort::{COHORTS, Claims, cohort_of};
+use crate::cohort::{Claims, cohort_of, place_of};
 use crate::config::{Config, ConfigError};
 use crate::expiry::Timers;
 use crate::instance::{Instances, Unavailable};
@@ -79,10 +79,11 @@ impl Admission {
         let settings = self.config.routes[route];
         let tier = usize::from(request.tier.map_or(settings.tier, |tier| tier.0)).min(self.claims.len() - 1);
         let lane = self.lanes.index(route, tier);
-        let cohort = match request.user {
-            Some(user) => cohort_of(user, now_us, self.config.cohort_rotation_us, self.config.seed),
-            None => self.rng.u8(..COHORTS as u8),
+        let place = match request.user {
+            Some(user) => place_of(user, now_us, self.config.cohort_rotation_us, self.config.seed),
+            None => self.rng.u16(..),
         };
+        let cohort = cohort_of(place);
         self.lanes.at_mut(lane).cohorts.arrived(now_us, cohort);
         let own_us = now_us.saturating_add(settings.deadline_us);
         let deadline_us = request.deadline_us.map_or(own_us, |clients_us| clients_us.min(own_us));
@@ -102,7 +103,7 @@ impl Admission {
             }
             _ => {}
         }
-        if let Err(reason) = self.may_wait(now_us, lane, cohort, deadline_us) {
+        if let Err(reason) = self.may_wait(now_us, lane, place, deadline_us) {
             return Answer::Shed(self.shed(reason, 0));
         }
         let ticket = self.slab.insert(entry);
@@ -123,17 +124,17 @@ impl Admission {
         }
     }
 
-    fn may_wait(&mut self, now_us: u64, lane: u16, cohort: u8, deadline_us: u64) -> Result<(), Reason> {
+    fn may_wait(&mut self, now_us: u64, lane: u16, place: u16, deadline_us: u64) -> Result<(), Reason> {
         if now_us.saturating_add(self.low_us(lane)) > deadline_us {
             return Err(Reason::WaitedTooLong);
         }
         let queued = self.lanes.queued();
         let at = self.lanes.at(lane);
         let presses = at.standing.stands() || at.queued * 2 >= self.part_of_queue(lane);
-        if !self.lanes.at_mut(lane).cohorts.admits(cohort, presses) {
+        if !self.lanes.at_mut(lane).cohorts.admits(place, presses) {
             return Err(Reason::Cohort);
         }
-        if queued >= self.config.queue_max && !self.make_room(now_us, lane, cohort) {
+        if queued >= self.config.queue_max && !self.make_room(now_us, lane, cohort_of(place)) {
             return Err(Reason::QueueFull);
         }
         Ok(())
@@ -237,12 +238,15 @@ impl Admission {
             service_us,
             slowness: tells_time.then(|| times.slowness()),
             refused: outcome == Outcome::Refused,
+            late: entry.late && outcome == Outcome::Answered,
             queue_stands: self.lanes.any_stands(),
         });
         if outcome == Outcome::Answered {
             times.record(now_us, service_us);
         }
         let ok = match outcome {
+            // It works, but too slowly: a matter for the limit. What never answers is broken.
+            Outcome::Answered if entry.late => None,
             _ if entry.late => Some(false),
             Outcome::Answered => Some(true),
             Outcome::Failed | Outcome::Refused => Some(false),

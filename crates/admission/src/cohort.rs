@@ -13,17 +13,17 @@ const WINDOW_MIN_US: u64 = 100_000;
 const WINDOW_ARRIVALS: u32 = 256;
 const WINDOW_MAX_US: u64 = 500_000;
 /// More is let into the queue than was forwarded, or a free slot would find nobody.
-const SLACK: f64 = 1.05;
+const SLACK: f64 = 1.02;
 const SLACK_REQUESTS: f64 = 2.0;
 /// What is left of a window in the next one.
 const FADES: f32 = 0.6;
 
-/// The cohort of a user at a time.
-pub(crate) fn cohort_of(user: u64, now_us: u64, rotation_us: u64, seed: u64) -> u8 {
+/// The place of a user at a time: the first six bits are the cohort, the others the place in it.
+pub(crate) fn place_of(user: u64, now_us: u64, rotation_us: u64, seed: u64) -> u16 {
     let epoch = now_us / rotation_us.max(1);
     let mut hash = user ^ mix(epoch ^ mix(seed));
     hash = mix(hash);
-    (hash >> 58) as u8
+    (hash >> 48) as u16
 }
 
 /// The finaliser of splitmix64.
@@ -32,6 +32,10 @@ fn mix(value: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+pub(crate) fn cohort_of(place: u16) -> u8 {
+    (place >> 10) as u8
 }
 
 /// What one tier has waiting, by cohort: the later the cohort, the less its claim.
@@ -60,8 +64,8 @@ impl Claims {
 pub(crate) struct Cohorts {
     /// More came than could be served, and it showed in the queue.
     presses: bool,
-    /// Cohorts below this one fit in.
-    level: u8,
+    /// Places below this one fit in: cohorts, and a part of one.
+    level: f32,
     arrivals: [f32; COHORTS],
     fresh: u32,
     forwarded: f32,
@@ -72,7 +76,7 @@ impl Cohorts {
     pub(crate) fn new() -> Self {
         Self {
             presses: false,
-            level: COHORTS as u8,
+            level: COHORTS as f32,
             arrivals: [0.0; COHORTS],
             fresh: 0,
             forwarded: 0.0,
@@ -90,10 +94,10 @@ impl Cohorts {
         self.forwarded += 1.0;
     }
 
-    /// Whether this cohort may wait. `queue_presses` begins a time in which not all may; it ends when all would fit.
-    pub(crate) fn admits(&mut self, cohort: u8, queue_presses: bool) -> bool {
+    /// Whether the user at this place may wait. `queue_presses` begins a time in which not all may; it ends when all would fit.
+    pub(crate) fn admits(&mut self, place: u16, queue_presses: bool) -> bool {
         self.presses |= queue_presses;
-        !self.presses || cohort < self.level
+        !self.presses || f32::from(place) < self.level * 1024.0
     }
 
     fn turn(&mut self, now_us: u64) {
@@ -102,14 +106,17 @@ impl Cohorts {
             return;
         }
         let room = f64::from(self.forwarded) * SLACK + SLACK_REQUESTS;
-        let mut sum = 0.0;
-        let fits = self.arrivals.iter().take_while(|&&count| {
-            sum += f64::from(count);
-            sum <= room
-        });
-        // The first cohort is always admitted.
-        self.level = fits.count().max(1) as u8;
-        self.presses &= usize::from(self.level) < COHORTS;
+        let mut left = room as f32;
+        self.level = 0.0;
+        for &count in &self.arrivals {
+            if count > left {
+                self.level += left / count;
+                break;
+            }
+            left -= count;
+            self.level += 1.0;
+        }
+        self.presses &= self.level < COHORTS as f32;
         // Noise is smoothed; the end of a surge is believed within a second or two. (Meanwhile a free slot is never refused.)
         self.arrivals.iter_mut().for_each(|count| *count *= FADES);
         self.forwarded *= FADES;
@@ -128,9 +135,10 @@ mod tests {
         let mut counts = [0_u32; COHORTS];
         let mut moved = 0;
         for user in 0..64_000 {
-            let cohort = cohort_of(user, 5, hour, 1);
-            assert_eq!(cohort, cohort_of(user, hour - 1, hour, 1));
-            moved += u32::from(cohort != cohort_of(user, hour, hour, 1));
+            let place = place_of(user, 5, hour, 1);
+            let cohort = cohort_of(place);
+            assert_eq!(place, place_of(user, hour - 1, hour, 1));
+            moved += u32::from(cohort != cohort_of(place_of(user, hour, hour, 1)));
             counts[usize::from(cohort)] += 1;
         }
         assert!(counts.iter().all(|&count| (850..1150).contains(&count)), "{counts:?}");
@@ -146,11 +154,11 @@ mod tests {
                 lane.forwarded();
             }
         }
-        assert!((16..=20).contains(&lane.level), "a quarter of 64, and some slack: {}", lane.level);
+        assert!((16.0..=18.0).contains(&lane.level), "a quarter of 64, and some slack: {}", lane.level);
         for i in 0..3000_u64 {
             lane.arrived(10_000_000 + i * 4_000, (i % 64) as u8);
             lane.forwarded();
         }
-        assert_eq!(lane.level, 64, "everybody again");
+        assert_eq!(lane.level, 64.0, "everybody again");
     }
 }

@@ -13,7 +13,7 @@ use crate::slab::NIL;
 use crate::standing::Standing;
 
 /// Demand is remembered for one to two of these.
-const MEMORY_US: u64 = 10_000_000;
+const MEMORY_US: u64 = 20_000_000;
 /// Time between two divisions of the slots.
 const DIVIDE_US: u64 = 100_000;
 /// The next slot must be expected in this part of what a lane may wait, so that it nearly always comes in time.

@@ -26,7 +26,7 @@
 //!                                       too late: 503   late: 503
 //! ```
 //!
-//! Where what is decided: [`queue`](self) order and eviction in `queue.rs` and `standing.rs`; what of the slots is whose in
+//! Where what is decided: queue order and eviction in `queue.rs` and `standing.rs`; what of the slots is whose in
 //! `lane.rs`; which users are refused first in `cohort.rs`; how many slots an instance has in `limit.rs`; whether a route is
 //! tried on an instance at all in `breaker.rs`. [`Door`] is the same behind a lock, with wakers, for threads and tasks.
 
@@ -35,7 +35,7 @@ mod breaker;
 mod cohort;
 mod config;
 mod dispatch;
-
+mod door;
 mod expiry;
 mod instance;
 mod lane;
@@ -51,5 +51,7 @@ mod times;
 
 pub use admission::Admission;
 pub use config::{Config, ConfigError, Route, Tier};
-
+pub use door::{Door, Enter, Permit};
+#[cfg(feature = "tower")]
+pub use layer::{Shedding, SheddingFuture, SheddingLayer};
 pub use request::{Answer, InstanceId, Outcome, Output, Reason, Request, RouteId, Shed, Ticket, TierId};

@@ -2,8 +2,8 @@
 //!
 //! Two limits, of which the lower holds:
 //!
-//! - *Refusals*: an instance that says itself that it has too much to do is believed: a tenth less at once, one more after
-//!   each service time without a refusal (AIMD).
+//! - *Refusals*: an instance that says itself that it has too much to do is believed: a tenth less at once, a little more after
+//!   each service time without a refusal (AIMD). Where a tenth of its answers come too late for anybody, a fifth less.
 //! - *Evidence*: an instance may be slow because it has too much to do, or because something behind it is slow. A gradient
 //!   cannot tell these apart, and in the second case it cuts concurrency where concurrency was all that kept throughput up.
 //!   So a cut is tried only where requests take several times as long as usual *and* a queue stands *and* every slot is in
@@ -21,6 +21,8 @@ const SUSPICIOUS: f64 = 2.0;
 const STEP: f64 = 0.2;
 const RISES: f64 = 1.1;
 const FALLS: f64 = 0.95;
+/// One of so many answers may be too late before concurrency is cut.
+const LATE_PART: u32 = 10;
 /// Rest after a trial that failed, in trials.
 const REST_MIN: u32 = 4;
 const REST_MAX: u32 = 256;
@@ -49,6 +51,9 @@ pub(crate) struct Limit {
     in_flight: u32,
 
     refused: bool,
+    /// Departures since the last step, and how many of them were too late for their clients.
+    left: u32,
+    late: u32,
     was_full: bool,
     stepped_us: u64,
     mean_us: f64,
@@ -69,6 +74,8 @@ pub(crate) struct Departure {
     pub(crate) slowness: Option<f64>,
     /// The instance said that it has too much to do.
     pub(crate) refused: bool,
+    /// It did answer, but too late.
+    pub(crate) late: bool,
     /// A queue stands at the gate.
     pub(crate) queue_stands: bool,
 }
@@ -81,6 +88,8 @@ impl Limit {
             by_evidence: cap,
             in_flight: 0,
             refused: false,
+            left: 0,
+            late: 0,
             was_full: false,
             stepped_us: 0,
             mean_us: 0.0,
@@ -126,19 +135,25 @@ impl Limit {
         let weight = if self.mean_us > 0.0 { 0.1 } else { 1.0 };
         self.mean_us += (departure.service_us as f64 - self.mean_us) * weight;
         let is_due = since_us >= STEP_MIN_US.max(self.mean_us as u64);
+        self.left += 1;
+        self.late += u32::from(departure.late);
         if departure.refused && (is_due || !self.refused) {
             // One cut per service time: the refusals that follow are about the same moment.
             self.by_refusals = (f64::from(self.get()) * 0.9).max(1.0);
             self.refused = true;
-            self.stepped_us = now_us;
+        } else if is_due && self.late * LATE_PART > self.left {
+            self.by_refusals = (f64::from(self.get()) * 0.8).max(1.0);
         } else if is_due && !departure.refused {
-            let cap = f64::from(self.cap);
-            if self.was_full || !self.refused {
+            if !self.refused && self.late == 0 {
+                let cap = f64::from(self.cap);
                 self.by_refusals = (self.by_refusals + (cap / 50.0).max(1.0)).min(cap);
             }
             self.refused = false;
-            self.stepped_us = now_us;
+        } else {
+            return;
         }
+        (self.left, self.late) = (0, 0);
+        self.stepped_us = now_us;
     }
 
     fn by_evidence(&mut self, now_us: u64, departure: Departure) {
@@ -217,7 +232,7 @@ mod tests {
             *now_us += (service_us / f64::from(concurrency)) as u64;
             let slowness = Some(service_us / 10_000.0);
             let departure =
-                Departure { service_us: service_us as u64, slowness, refused: false, queue_stands: true };
+                Departure { service_us: service_us as u64, slowness, refused: false, late: false, queue_stands: true };
             limit.end(*now_us, Some(departure));
             while limit.has_room() {
                 limit.begin();
@@ -263,7 +278,7 @@ mod tests {
         let mut limit = Limit::new(100);
         (0..100).for_each(|_| limit.begin());
         let departure =
-            Departure { service_us: 1_000_000, slowness: None, refused: true, queue_stands: false };
+            Departure { service_us: 1_000_000, slowness: None, refused: true, late: false, queue_stands: false };
         assert!(limit.end(1, Some(departure)));
         assert_eq!(limit.get(), 90);
         limit.end(2, Some(departure));
@@ -282,7 +297,7 @@ mod tests {
     fn one_is_always_allowed_unless_the_cap_says_none() {
         let mut limit = Limit::new(1);
         limit.begin();
-        limit.end(1, Some(Departure { service_us: 1, slowness: None, refused: true, queue_stands: true }));
+        limit.end(1, Some(Departure { service_us: 1, slowness: None, refused: true, late: false, queue_stands: true }));
         assert_eq!(limit.get(), 1);
         assert_eq!(Limit::new(0).get(), 0);
     }
