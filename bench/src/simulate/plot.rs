@@ -24,8 +24,10 @@ const CODES: [(&str, &str); 4] = [
 /// Writes `DIRECTORY/NAME.svg`.
 pub(crate) fn write(directory: &Path, outcome: &Outcome) -> Result<(), BenchError> {
     let path = directory.join(format!("{}.svg", outcome.experiment.name));
-    std::fs::create_dir_all(directory).map_err(BenchError::io(format!("could not create {}", directory.display())))?;
-    std::fs::write(&path, draw(outcome)).map_err(BenchError::io(format!("could not write {}", path.display())))
+    std::fs::create_dir_all(directory)
+        .map_err(BenchError::io(format!("could not create {}", directory.display())))?;
+    std::fs::write(&path, draw(outcome))
+        .map_err(BenchError::io(format!("could not write {}", path.display())))
 }
 
 fn draw(outcome: &Outcome) -> String {
@@ -40,7 +42,7 @@ fn draw(outcome: &Outcome) -> String {
         width: PLOT,
         height: 230.0,
         x_max: seconds,
-        y_min: 0.001,
+        y_min: outcome.experiment.config.routes[0].deadline_us as f64 / 1e6 / 100.0,
         y_max,
         logarithmic: true,
     };

@@ -80,7 +80,10 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    pub(crate) fn new(config: Config, in_flight_max: u32) -> Result<Self, freezeframe_admission::ConfigError> {
+    pub(crate) fn new(
+        config: Config,
+        in_flight_max: u32,
+    ) -> Result<Self, freezeframe_admission::ConfigError> {
         let mut admission = Admission::new(config)?;
         admission.instance_up(0, InstanceId(1), in_flight_max);
         Ok(Self { admission, tickets: Vec::new(), jobs: Vec::new(), in_flight_max: 0 })

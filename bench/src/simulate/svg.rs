@@ -75,7 +75,8 @@ impl Picture {
         for value in panel.y_ticks() {
             let y = panel.y(value);
             let right = panel.left + panel.width;
-            let _ = writeln!(self.body, "<path d=\"M{:.1} {y:.1}H{right:.1}\" stroke=\"#e4e4e4\"/>", panel.left);
+            let _ =
+                writeln!(self.body, "<path d=\"M{:.1} {y:.1}H{right:.1}\" stroke=\"#e4e4e4\"/>", panel.left);
             self.text(panel.left - 6.0, y + 4.0, 11.0, "#555", "end", &format!("{value}"));
         }
         let step = round_step(panel.x_max / 8.0);
@@ -105,7 +106,10 @@ impl Picture {
             }
             pen_down = y.is_some();
         }
-        let _ = writeln!(self.body, "<path d=\"{path}\" stroke=\"{colour}\" stroke-width=\"1.5\" fill=\"none\"/>");
+        let _ = writeln!(
+            self.body,
+            "<path d=\"{path}\" stroke=\"{colour}\" stroke-width=\"1.5\" fill=\"none\"/>"
+        );
     }
 
     /// What is between two heights at each point.

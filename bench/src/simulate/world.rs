@@ -63,10 +63,16 @@ impl Record {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Arrival { stream: u16 },
-    Done { job: u32 },
+    Arrival {
+        stream: u16,
+    },
+    Done {
+        job: u32,
+    },
     /// The next of those that share the server is done, unless it has changed since.
-    SharedDone { version: u64 },
+    SharedDone {
+        version: u64,
+    },
     Tick,
 }
 
@@ -76,6 +82,9 @@ struct World<'a> {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     records: Vec<Record>,
+    /// Of each stream's clients: who comes when does not depend on how they are treated.
+    clients: Vec<fastrand::Rng>,
+    /// Of the server's work.
     rng: fastrand::Rng,
     running: u32,
     waiting: VecDeque<u32>,
@@ -98,6 +107,9 @@ pub(crate) fn play(scene: &Scene, protection: &mut dyn Protection) -> Vec<Record
         events: BinaryHeap::new(),
         sequence: 0,
         records: Vec::new(),
+        clients: (1..=scene.streams.len() as u64)
+            .map(|stream| fastrand::Rng::with_seed(scene.seed + 1_000 * stream))
+            .collect(),
         rng: fastrand::Rng::with_seed(scene.seed),
         running: 0,
         waiting: VecDeque::new(),
@@ -115,7 +127,8 @@ pub(crate) fn play(scene: &Scene, protection: &mut dyn Protection) -> Vec<Record
                 world.next_arrival(stream);
                 let job = world.arrive(stream);
                 let record = world.records[job as usize];
-                let (route, tier) = (scene.streams[usize::from(stream)].route, scene.streams[usize::from(stream)].tier);
+                let (route, tier) =
+                    (scene.streams[usize::from(stream)].route, scene.streams[usize::from(stream)].tier);
                 protection.arrive(at_us, job, (route, tier, record.user), &mut actions);
             }
             Event::Done { job } => {
@@ -149,14 +162,15 @@ pub(crate) fn play(scene: &Scene, protection: &mut dyn Protection) -> Vec<Record
     world.records
 }
 
+/// With mean 1.
+fn exponential(rng: &mut fastrand::Rng) -> f64 {
+    -(1.0 - rng.f64()).ln()
+}
+
 impl World<'_> {
     fn push(&mut self, at_us: u64, event: Event) {
         self.sequence += 1;
         self.events.push(Reverse((at_us, self.sequence, event)));
-    }
-
-    fn exponential(&mut self) -> f64 {
-        -(1.0 - self.rng.f64()).ln()
     }
 
     fn next_arrival(&mut self, stream: u16) {
@@ -166,14 +180,15 @@ impl World<'_> {
         while rate_of(at_s) <= 0.0 && at_s < self.scene.seconds {
             at_s += 0.1;
         }
-        let next_s = at_s + self.exponential() / rate_of(at_s);
+        let next_s = at_s + exponential(&mut self.clients[usize::from(stream)]) / rate_of(at_s);
         if next_s < self.scene.seconds {
             self.push((next_s * 1e6) as u64, Event::Arrival { stream });
         }
     }
 
     fn arrive(&mut self, stream: u16) -> u32 {
-        let user = self.rng.u64(..self.scene.streams[usize::from(stream)].users);
+        let users = self.scene.streams[usize::from(stream)].users;
+        let user = self.clients[usize::from(stream)].u64(..users);
         let (arrived_us, answered_us) = (self.now_us, 0);
         self.records.push(Record { stream, status: 0, user, arrived_us, answered_us });
         self.records.len() as u32 - 1
@@ -182,7 +197,7 @@ impl World<'_> {
     fn work_us(&mut self, job: u32) -> f64 {
         let stream = &self.scene.streams[usize::from(self.records[job as usize].stream)];
         let mean_us = (stream.work)(self.now_us as f64 / 1e6) * 1e6;
-        let factor = if stream.random { self.exponential() } else { 1.0 };
+        let factor = if stream.random { exponential(&mut self.rng) } else { 1.0 };
         (mean_us * factor).max(1.0)
     }
 
@@ -234,7 +249,9 @@ impl World<'_> {
 
     fn plan(&mut self) {
         self.sharing.version += 1;
-        let Some(least_us) = self.sharing.jobs.iter().map(|&(_, left_us)| left_us).reduce(f64::min) else { return };
+        let Some(least_us) = self.sharing.jobs.iter().map(|&(_, left_us)| left_us).reduce(f64::min) else {
+            return;
+        };
         let in_us = (least_us.max(0.0) / self.speed()).ceil() as u64;
         let version = self.sharing.version;
         self.push(self.now_us + in_us, Event::SharedDone { version });

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::routing::get;
-use freezeframe_admission::{
-    Admission, Config, Door, InstanceId, Request, Route, RouteId, SheddingLayer,
-};
+use freezeframe_admission::{Admission, Config, Door, InstanceId, Request, Route, RouteId, SheddingLayer};
 
 const HEALTH: RouteId = RouteId(1);
 

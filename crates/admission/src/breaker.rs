@@ -37,7 +37,9 @@ pub(crate) enum Leave {
     /// Go, and find out whether it works again.
     Probe,
     /// Not before then.
-    No { until_us: u64 },
+    No {
+        until_us: u64,
+    },
 }
 
 impl Breaker {

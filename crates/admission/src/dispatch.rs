@@ -42,8 +42,7 @@ impl Admission {
             loop {
                 let skipped = passed_over.get(..count).unwrap_or_default();
                 let eligible = self.lanes.waiting(tier).iter().copied();
-                let eligible =
-                    eligible.filter(|lane| !skipped.contains(lane) && self.lanes.may_start(*lane));
+                let eligible = eligible.filter(|lane| !skipped.contains(lane) && self.lanes.may_start(*lane));
                 let claim = |lane: &u16| {
                     let at = self.lanes.at(*lane);
                     (at.in_flight, self.slab.at(at.oldest).arrived_us)
@@ -85,14 +84,12 @@ impl Admission {
     /// Makes room in a full queue for a newcomer with more claim than one who waits. False where there is none.
     pub(crate) fn make_room(&mut self, now_us: u64, lane: u16, cohort: u8) -> bool {
         let own = usize::from(self.lanes.at(lane).tier);
-        let exceeds = |tier: usize| {
-            self.lanes.queued_in(tier) > self.lanes.guaranteed(tier, self.config.queue_max)
-        };
-        let is_entitled =
-            self.lanes.queued_in(own) < self.lanes.guaranteed(own, self.config.queue_max);
-        let lower = (0..self.claims.len()).rev().find(|&tier| {
-            tier != own && exceeds(tier) && (tier > own || is_entitled)
-        });
+        let exceeds =
+            |tier: usize| self.lanes.queued_in(tier) > self.lanes.guaranteed(tier, self.config.queue_max);
+        let is_entitled = self.lanes.queued_in(own) < self.lanes.guaranteed(own, self.config.queue_max);
+        let lower = (0..self.claims.len())
+            .rev()
+            .find(|&tier| tier != own && exceeds(tier) && (tier > own || is_entitled));
         let victim = match lower {
             Some(tier) => self.claims[tier].last().map(|(_, youngest)| youngest),
             None => self.rival(lane, cohort),
@@ -177,7 +174,9 @@ impl Admission {
     pub(crate) fn observe(&mut self, now_us: u64, lane: u16) {
         let bounds = self.bounds_of(lane);
         let oldest = self.lanes.at(lane).oldest;
-        let oldest_us = (oldest != NIL).then(|| self.slab.at(oldest).arrived_us);
+        // Without any slot, nothing moves because there is no instance, not because there is too much to do.
+        let moves = oldest != NIL && self.lanes.has_slots();
+        let oldest_us = moves.then(|| self.slab.at(oldest).arrived_us);
         self.lanes.at_mut(lane).standing.observe(now_us, oldest_us, bounds);
     }
 

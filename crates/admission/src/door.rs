@@ -45,7 +45,15 @@ enum News {
 impl Door {
     /// Time begins now.
     pub fn new(admission: Admission) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inner { admission, place_of: Vec::new(), places: Vec::new(), free: Vec::new() }), epoch: Instant::now() })
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                admission,
+                place_of: Vec::new(),
+                places: Vec::new(),
+                free: Vec::new(),
+            }),
+            epoch: Instant::now(),
+        })
     }
 
     /// Microseconds since the door was made: the scale of all its times.

@@ -137,7 +137,13 @@ impl Instances {
         self.pick_of_all(now_us, route, class, except)
     }
 
-    fn pick_of_all(&self, now_us: u64, route: u16, class: u8, except: Option<u16>) -> Result<u16, Unavailable> {
+    fn pick_of_all(
+        &self,
+        now_us: u64,
+        route: u16,
+        class: u8,
+        except: Option<u16>,
+    ) -> Result<u16, Unavailable> {
         let mut best: Option<(u16, u64)> = None;
         let (mut works, mut first_probe_us) = (false, u64::MAX);
         for (index, instance) in self.up_ones().filter(|(index, _)| Some(*index) != except) {

@@ -109,7 +109,8 @@ pub(crate) struct Lanes {
 impl Lanes {
     pub(crate) fn new(routes: usize, shares: Vec<f64>) -> Self {
         let tiers = shares.len();
-        let all = (0..routes).flat_map(|route| (0..tiers).map(move |tier| Lane::new(route as u16, tier as u8)));
+        let all =
+            (0..routes).flat_map(|route| (0..tiers).map(move |tier| Lane::new(route as u16, tier as u8)));
         Self {
             all: all.collect(),
             tiers,
@@ -140,6 +141,10 @@ impl Lanes {
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    pub(crate) fn has_slots(&self) -> bool {
+        self.slots > 0
     }
 
     pub(crate) fn has_free_slot(&self) -> bool {

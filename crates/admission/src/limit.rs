@@ -231,8 +231,13 @@ mod tests {
             let service_us = service(concurrency);
             *now_us += (service_us / f64::from(concurrency)) as u64;
             let slowness = Some(service_us / 10_000.0);
-            let departure =
-                Departure { service_us: service_us as u64, slowness, refused: false, late: false, queue_stands: true };
+            let departure = Departure {
+                service_us: service_us as u64,
+                slowness,
+                refused: false,
+                late: false,
+                queue_stands: true,
+            };
             limit.end(*now_us, Some(departure));
             while limit.has_room() {
                 limit.begin();
@@ -277,8 +282,13 @@ mod tests {
     fn refusals_are_believed_at_once_and_forgotten_slowly() {
         let mut limit = Limit::new(100);
         (0..100).for_each(|_| limit.begin());
-        let departure =
-            Departure { service_us: 1_000_000, slowness: None, refused: true, late: false, queue_stands: false };
+        let departure = Departure {
+            service_us: 1_000_000,
+            slowness: None,
+            refused: true,
+            late: false,
+            queue_stands: false,
+        };
         assert!(limit.end(1, Some(departure)));
         assert_eq!(limit.get(), 90);
         limit.end(2, Some(departure));
@@ -297,7 +307,10 @@ mod tests {
     fn one_is_always_allowed_unless_the_cap_says_none() {
         let mut limit = Limit::new(1);
         limit.begin();
-        limit.end(1, Some(Departure { service_us: 1, slowness: None, refused: true, late: false, queue_stands: true }));
+        limit.end(
+            1,
+            Some(Departure { service_us: 1, slowness: None, refused: true, late: false, queue_stands: true }),
+        );
         assert_eq!(limit.get(), 1);
         assert_eq!(Limit::new(0).get(), 0);
     }

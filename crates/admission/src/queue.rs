@@ -58,10 +58,8 @@ mod tests {
     fn both_orders_survive_removals_anywhere() {
         let mut slab = Slab::default();
         let (mut lane, mut tier) = (Lane::new(0, 0), Claims::new());
-        let indices: Vec<u32> = [3, 9, 3, 40]
-            .iter()
-            .map(|&cohort| slab.insert(Slab::new_entry(0, cohort, 0, 0)).index)
-            .collect();
+        let indices: Vec<u32> =
+            [3, 9, 3, 40].iter().map(|&cohort| slab.insert(Slab::new_entry(0, cohort, 0, 0)).index).collect();
         for &index in &indices {
             push(&mut slab, &mut lane, &mut tier, index);
         }
@@ -69,7 +67,10 @@ mod tests {
         assert_eq!((tier.last(), tier.ends[3]), (Some((40, indices[3])), (indices[0], indices[2])));
         remove(&mut slab, &mut lane, &mut tier, indices[3]);
         remove(&mut slab, &mut lane, &mut tier, indices[0]);
-        assert_eq!((lane.oldest, lane.youngest, tier.last()), (indices[1], indices[2], Some((9, indices[1]))));
+        assert_eq!(
+            (lane.oldest, lane.youngest, tier.last()),
+            (indices[1], indices[2], Some((9, indices[1])))
+        );
         assert_eq!(tier.ends[3], (indices[2], indices[2]));
         remove(&mut slab, &mut lane, &mut tier, indices[1]);
         remove(&mut slab, &mut lane, &mut tier, indices[2]);

@@ -23,9 +23,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// For a route with this deadline and this 95th percentile of processing.
+    /// For a route with this deadline and this 95th percentile of processing. Where nothing is known of it (0), what is waited
+    /// for may well take that long.
     pub(crate) fn new(deadline_us: u64, high_us: u64) -> Self {
-        let interval_us = high_us.clamp(INTERVAL_MIN_US, deadline_us.max(INTERVAL_MIN_US));
+        let longest_us = deadline_us.max(INTERVAL_MIN_US);
+        let interval_us = if high_us == 0 { longest_us } else { high_us.clamp(INTERVAL_MIN_US, longest_us) };
         Self { target_us: TARGET_MIN_US.max(deadline_us / 100 * 3), interval_us }
     }
 }
@@ -70,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_no_standing_queue() {
-        let bounds = Bounds::new(100 * MS, 0);
+        let bounds = Bounds::new(100 * MS, 1);
         let mut lane = Standing::default();
         lane.observe(90 * MS, Some(0), bounds);
         lane.observe(99 * MS, None, bounds);
@@ -82,7 +84,7 @@ mod tests {
 
     #[test]
     fn it_stands_after_an_interval_above_the_target_and_until_it_is_empty() {
-        let bounds = Bounds::new(100 * MS, 0);
+        let bounds = Bounds::new(100 * MS, 1);
         let mut lane = Standing::default();
         lane.observe(20 * MS, Some(0), bounds);
         lane.observe(60 * MS, Some(40 * MS), bounds);

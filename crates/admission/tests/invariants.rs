@@ -34,8 +34,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => Just(Outcome::Abandoned),
         ]
     };
-    let arrive = (0..4_u16, prop::option::of(0..4_u8), prop::option::of(0..50_u64), prop::option::of(0..90_000_u64))
-        .prop_map(|(route, tier, user, deadline_us)| Step::Arrive { route, tier, user, deadline_us });
+    let arrive =
+        (0..4_u16, prop::option::of(0..4_u8), prop::option::of(0..50_u64), prop::option::of(0..90_000_u64))
+            .prop_map(|(route, tier, user, deadline_us)| Step::Arrive { route, tier, user, deadline_us });
     let step = prop_oneof![
         12 => arrive,
         8 => (any::<usize>(), outcome()).prop_map(|(which, outcome)| Step::Finish { which, outcome }),
@@ -202,7 +203,9 @@ impl Caller {
             }
             Step::Tick => {
                 // What the state machine lets go of by itself, it lets go of at that time and not before.
-                self.requests.retain(|_, known| !matches!(known, Known::Lingering { until_us, .. } if *until_us <= now_us));
+                self.requests.retain(
+                    |_, known| !matches!(known, Known::Lingering { until_us, .. } if *until_us <= now_us),
+                );
                 admission.tick(now_us);
             }
             Step::Wait { us } => self.now_us += us,

@@ -16,7 +16,9 @@ fn record(c: &mut Criterion) {
     let mut plain = Histogram::new();
     c.bench_function("record, plain", |b| b.iter(|| plain.record_ns(black_box(next()))));
     let recorder = Recorder::new();
-    c.bench_function("record, one writer with relaxed atomics", |b| b.iter(|| recorder.record_ns(black_box(next()))));
+    c.bench_function("record, one writer with relaxed atomics", |b| {
+        b.iter(|| recorder.record_ns(black_box(next())))
+    });
     let mut total = Histogram::new();
     c.bench_function("merge", |b| b.iter(|| total.merge(black_box(&plain))));
     c.bench_function("percentile", |b| b.iter(|| black_box(&plain).percentile_us(black_box(0.99))));

@@ -35,7 +35,12 @@ pub fn text(histogram: &Histogram) -> String {
     let (mean, deviation) = moments(histogram);
     let _ = writeln!(text, "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]", mean / 1e3, deviation / 1e3);
     let _ = writeln!(text, "#[Max     = {:12.3}, Total count    = {total:12}]", last / 1e3);
-    let _ = writeln!(text, "#[Buckets = {:12}, SubBuckets     = {:12}]", bucket::BUCKETS >> bucket::SCALE, 1 << bucket::SCALE);
+    let _ = writeln!(
+        text,
+        "#[Buckets = {:12}, SubBuckets     = {:12}]",
+        bucket::BUCKETS >> bucket::SCALE,
+        1 << bucket::SCALE
+    );
     text
 }
 
@@ -48,7 +53,8 @@ fn at_most(histogram: &Histogram, us: f64) -> u64 {
 fn moments(histogram: &Histogram) -> (f64, f64) {
     let total = (histogram.count() as f64).max(1.0);
     let weigh = |of: &dyn Fn(f64) -> f64| -> f64 {
-        histogram.filled().map(|(index, count)| of(bucket::middle_us(index)) * count as f64).sum::<f64>() / total
+        histogram.filled().map(|(index, count)| of(bucket::middle_us(index)) * count as f64).sum::<f64>()
+            / total
     };
     let mean = weigh(&|us| us);
     let variance = weigh(&|us| (us - mean) * (us - mean));

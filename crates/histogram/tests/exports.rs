@@ -17,7 +17,9 @@ fn check(text: &str, expected: &Expect) {
 
 #[test]
 fn classic_buckets() {
-    check(&prometheus::classic("request_seconds", "route=\"/\"", &sample()), &expect![[r#"
+    check(
+        &prometheus::classic("request_seconds", "route=\"/\"", &sample()),
+        &expect![[r#"
         request_seconds_bucket{route="/",le="0.000256"} 0
         request_seconds_bucket{route="/",le="0.000512"} 0
         request_seconds_bucket{route="/",le="0.001024"} 4
@@ -40,7 +42,8 @@ fn classic_buckets() {
         request_seconds_bucket{route="/",le="+Inf"} 9
         request_seconds_sum{route="/"} 3.059034
         request_seconds_count{route="/"} 9
-    "#]]);
+    "#]],
+    );
     let empty = prometheus::classic("x", "", &Histogram::new());
     assert!(empty.ends_with("x_bucket{le=\"+Inf\"} 0\nx_sum 0\nx_count 0\n"), "{empty}");
 }
@@ -48,7 +51,9 @@ fn classic_buckets() {
 #[test]
 fn native_histogram() {
     let native = prometheus::native(&sample());
-    check(&format!("{native:#?}"), &expect![[r#"
+    check(
+        &format!("{native:#?}"),
+        &expect![[r#"
         Native {
             schema: 5,
             sample_count: 9,
@@ -84,8 +89,14 @@ fn native_histogram() {
                 0,
                 0,
             ],
-        }"#]]);
-    check(&format!("{:02x?}", native.to_protobuf()), &expect!["[08, 09, 11, 07, d1, 5a, d1, e6, 78, 08, 40, 28, 0a, 31, 00, 00, 00, 00, 00, 00, 00, 00, 38, 00, 62, 05, 08, 85, 05, 10, 01, 62, 04, 08, 06, 10, 02, 62, 05, 08, 92, 01, 10, 02, 62, 05, 08, bc, 01, 10, 01, 62, 05, 08, 8c, 03, 10, 01, 6a, 07, 02, 00, 02, 00, 01, 00, 00]"]);
+        }"#]],
+    );
+    check(
+        &format!("{:02x?}", native.to_protobuf()),
+        &expect![
+            "[08, 09, 11, 07, d1, 5a, d1, e6, 78, 08, 40, 28, 0a, 31, 00, 00, 00, 00, 00, 00, 00, 00, 38, 00, 62, 05, 08, 85, 05, 10, 01, 62, 04, 08, 06, 10, 02, 62, 05, 08, 92, 01, 10, 02, 62, 05, 08, bc, 01, 10, 01, 62, 05, 08, 8c, 03, 10, 01, 6a, 07, 02, 00, 02, 00, 01, 00, 00]"
+        ],
+    );
 }
 
 #[test]
@@ -99,14 +110,24 @@ fn exponential_histogram() {
 
 #[test]
 fn heat_map() {
-    check(&compact::json(&sample()), &expect![[r#"{"count":9,"sum_us":3059034,"scale":5,"buckets":[[314,1],[318,1],[319,2],[393,2],[394,1],[489,1],[688,1]]}"#]]);
-    check(&format!("{:?}", compact::rows(&sample(), 1)), &expect!["[(1024.0, 4), (8192.0, 3), (65536.0, 1), (4194304.0, 1)]"]);
+    check(
+        &compact::json(&sample()),
+        &expect![[
+            r#"{"count":9,"sum_us":3059034,"scale":5,"buckets":[[314,1],[318,1],[319,2],[393,2],[394,1],[489,1],[688,1]]}"#
+        ]],
+    );
+    check(
+        &format!("{:?}", compact::rows(&sample(), 1)),
+        &expect!["[(1024.0, 4), (8192.0, 3), (65536.0, 1), (4194304.0, 1)]"],
+    );
     assert_eq!(compact::json(&Histogram::new()), r#"{"count":0,"sum_us":0,"scale":5,"buckets":[]}"#);
 }
 
 #[test]
 fn percentile_plot() {
-    check(&hgrm::text(&sample()), &expect![[r#"
+    check(
+        &hgrm::text(&sample()),
+        &expect![[r#"
                Value     Percentile TotalCount 1/(1-Percentile)
 
                0.909 0.000000000000          1           1.00
@@ -130,6 +151,7 @@ fn percentile_plot() {
         #[Mean    =      339.723, StdDeviation   =      939.959]
         #[Max     =     2998.116, Total count    =            9]
         #[Buckets =           31, SubBuckets     =           32]
-    "#]]);
+    "#]],
+    );
     assert!(hgrm::text(&Histogram::new()).contains("Total count    =            0"));
 }
