@@ -140,8 +140,9 @@ mod tests {
 
     #[test]
     fn the_figures_are_reached_on_several_days() {
-        for seed in 1..=3 {
-            for (experiment, judge) in experiments(seed) {
+        // The first day all of them, the others those that are played quickly also without optimisation.
+        for (seed, how_many) in [(1, 6), (2, 3), (3, 3)] {
+            for (experiment, judge) in experiments(seed).into_iter().take(how_many) {
                 let outcome = compare(experiment).expect("a good configuration");
                 for figure in judge(&outcome).expect("a good configuration") {
                     assert!(figure.is_met(), "seed {seed}, {}: {figure}", outcome.experiment.name);
