@@ -27,7 +27,7 @@ impl Story {
     }
 
     fn say(&mut self, words: &str) {
-        writeln!(self.told, "{:>6} ms  {words}", self.now_us / MS).expect("a String");
+        writeln!(self.told, "{:<4} ms  {words}", self.now_us / MS).expect("a String");
     }
 
     fn name(&self, ticket: Ticket) -> char {
@@ -127,15 +127,15 @@ fn what_is_too_much_is_refused_at_once_and_the_others_wait_their_turn() {
     });
     story.at(50).finish('b', Outcome::Answered).at(80).finish('a', Outcome::Answered);
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-             0 ms  b goes to 1
-             0 ms  c waits
-             0 ms  d waits
-             0 ms  e gets 429: queue full
-            50 ms  b is done: Answered
-            50 ms  c goes to 1
-            80 ms  a is done: Answered
-            80 ms  d goes to 0
+        0    ms  a goes to 0
+        0    ms  b goes to 1
+        0    ms  c waits
+        0    ms  d waits
+        0    ms  e gets 429: queue full
+        50   ms  b is done: Answered
+        50   ms  c goes to 1
+        80   ms  a is done: Answered
+        80   ms  d goes to 0
     "#]]);
 }
 
@@ -144,16 +144,16 @@ fn nobody_hears_later_than_the_deadline_and_a_late_one_keeps_its_slot_until_it_i
     let mut story = Story::new(config(4, 500), &[1]);
     story.come(2).at(400).come(1).at(700).come(1).finish('a', Outcome::Answered).at(5_000);
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-             0 ms  b waits
-           400 ms  c waits
-           500 ms  a is late
-           500 ms  b gets 503: waited too long
-           700 ms  c gets 503: waited too long
-           700 ms  d waits
-           700 ms  a is done: Answered
-           700 ms  d goes to 0
-          1200 ms  d is late
+        0    ms  a goes to 0
+        0    ms  b waits
+        400  ms  c waits
+        500  ms  a is late
+        500  ms  b gets 503: waited too long
+        700  ms  c gets 503: waited too long
+        700  ms  d waits
+        700  ms  a is done: Answered
+        700  ms  d goes to 0
+        1200 ms  d is late
     "#]]);
     assert_eq!((story.admission.queued(), story.admission.in_flight()), (0, 0));
 }
@@ -165,14 +165,14 @@ fn what_cannot_be_done_in_time_any_more_is_not_begun() {
     story.come(1).at(300).finish('a', Outcome::Answered);
     story.come(3).at(600).finish('b', Outcome::Answered).at(650);
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-           300 ms  a is done: Answered
-           300 ms  b goes to 0
-           300 ms  c waits
-           300 ms  d waits
-           488 ms  c gets 503: waited too long
-           488 ms  d gets 503: waited too long
-           600 ms  b is done: Answered
+        0    ms  a goes to 0
+        300  ms  a is done: Answered
+        300  ms  b goes to 0
+        300  ms  c waits
+        300  ms  d waits
+        488  ms  c gets 503: waited too long
+        488  ms  d gets 503: waited too long
+        600  ms  b is done: Answered
     "#]]);
 }
 
@@ -183,16 +183,16 @@ fn clients_that_go_leave_the_queue() {
     // In flight, it keeps its slot: the instance may be working on it still.
     story.leave('c').come(1).at(30).finish('c', Outcome::Abandoned);
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-             0 ms  b waits
-             0 ms  c waits
-            10 ms  b's client goes away
-            20 ms  a is done: Answered
-            20 ms  c goes to 0
-            20 ms  c's client goes away
-            20 ms  d waits
-            30 ms  c is done: Abandoned
-            30 ms  d goes to 0
+        0    ms  a goes to 0
+        0    ms  b waits
+        0    ms  c waits
+        10   ms  b's client goes away
+        20   ms  a is done: Answered
+        20   ms  c goes to 0
+        20   ms  c's client goes away
+        20   ms  d waits
+        30   ms  c is done: Abandoned
+        30   ms  d goes to 0
     "#]]);
 }
 
@@ -207,39 +207,39 @@ fn the_youngest_go_first_once_a_queue_stands() {
         story.at(50 * u64::from(step)).finish(running, Outcome::Answered).come(2);
     }
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-             0 ms  b waits
-             0 ms  c waits
-            50 ms  a is done: Answered
-            50 ms  b goes to 0
-            50 ms  d waits
-            50 ms  e waits
-           100 ms  b is done: Answered
-           100 ms  c goes to 0
-           100 ms  f waits
-           100 ms  g waits
-           150 ms  d gets 503: waited too long
-           150 ms  e gets 503: waited too long
-           150 ms  c is done: Answered
-           150 ms  g goes to 0
-           150 ms  h waits
-           150 ms  f gets 503: waited too long
-           150 ms  i waits
-           200 ms  g is done: Answered
-           200 ms  i goes to 0
-           200 ms  j waits
-           200 ms  h gets 503: waited too long
-           200 ms  k waits
-           250 ms  i is done: Answered
-           250 ms  k goes to 0
-           250 ms  l waits
-           250 ms  j gets 503: waited too long
-           250 ms  m waits
-           300 ms  k is done: Answered
-           300 ms  m goes to 0
-           300 ms  n waits
-           300 ms  l gets 503: waited too long
-           300 ms  o waits
+        0    ms  a goes to 0
+        0    ms  b waits
+        0    ms  c waits
+        50   ms  a is done: Answered
+        50   ms  b goes to 0
+        50   ms  d waits
+        50   ms  e waits
+        100  ms  b is done: Answered
+        100  ms  c goes to 0
+        100  ms  f waits
+        100  ms  g waits
+        150  ms  d gets 503: waited too long
+        150  ms  e gets 503: waited too long
+        150  ms  c is done: Answered
+        150  ms  g goes to 0
+        150  ms  h waits
+        150  ms  f gets 503: waited too long
+        150  ms  i waits
+        200  ms  g is done: Answered
+        200  ms  i goes to 0
+        200  ms  j waits
+        200  ms  h gets 503: waited too long
+        200  ms  k waits
+        250  ms  i is done: Answered
+        250  ms  k goes to 0
+        250  ms  l waits
+        250  ms  j gets 503: waited too long
+        250  ms  m waits
+        300  ms  k is done: Answered
+        300  ms  m goes to 0
+        300  ms  n waits
+        300  ms  l gets 503: waited too long
+        300  ms  o waits
     "#]]);
 }
 
@@ -253,18 +253,18 @@ fn the_important_displace_the_others_but_not_from_their_share() {
         story.arrive(of(tier));
     }
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-             0 ms  b waits
-             0 ms  c waits
-             0 ms  d waits
-             0 ms  e waits
-             0 ms  e gets 429: displaced
-             0 ms  f waits
-             0 ms  d gets 429: displaced
-             0 ms  g waits
-             0 ms  c gets 429: displaced
-             0 ms  h waits
-             0 ms  i gets 429: queue full
+        0    ms  a goes to 0
+        0    ms  b waits
+        0    ms  c waits
+        0    ms  d waits
+        0    ms  e waits
+        0    ms  e gets 429: displaced
+        0    ms  f waits
+        0    ms  d gets 429: displaced
+        0    ms  g waits
+        0    ms  c gets 429: displaced
+        0    ms  h waits
+        0    ms  i gets 429: queue full
     "#]]);
 }
 
@@ -278,16 +278,16 @@ fn a_slow_route_leaves_a_fast_one_its_slots() {
     // One slot was needed by the fast route a moment ago: the slow one gets three.
     story.at(10).come(5).at(20).arrive(fast).at(25).finish('g', Outcome::Answered).arrive(fast);
     story.check(&expect![[r#"
-             0 ms  a goes to 0
-             5 ms  a is done: Answered
-            10 ms  b goes to 0
-            10 ms  c goes to 0
-            10 ms  d goes to 0
-            10 ms  e waits
-            10 ms  f waits
-            20 ms  g goes to 0
-            25 ms  g is done: Answered
-            25 ms  h goes to 0
+        0    ms  a goes to 0
+        5    ms  a is done: Answered
+        10   ms  b goes to 0
+        10   ms  c goes to 0
+        10   ms  d goes to 0
+        10   ms  e waits
+        10   ms  f waits
+        20   ms  g goes to 0
+        25   ms  g is done: Answered
+        25   ms  h goes to 0
     "#]]);
 }
 
@@ -307,12 +307,12 @@ fn a_route_that_fails_on_one_instance_goes_to_the_other_and_fails_quickly_when_t
     // A probe after a second or so.
     story.at(1_600).come(2).finish('w', Outcome::Answered);
     story.check(&expect![[r#"
-             0 ms  u gets 503: breaker open
-             0 ms  v goes to 9
-             0 ms  v is done: Answered
-          1600 ms  w goes to 0
-          1600 ms  x gets 503: breaker open
-          1600 ms  w is done: Answered
+        0    ms  u gets 503: breaker open
+        0    ms  v goes to 9
+        0    ms  v is done: Answered
+        1600 ms  w goes to 0
+        1600 ms  x gets 503: breaker open
+        1600 ms  w is done: Answered
     "#]]);
 }
 
@@ -336,8 +336,8 @@ fn without_an_instance_requests_wait_for_one() {
     assert!(story.admission.instance_up(story.now_us, InstanceId(5), 1));
     story.hear();
     story.check(&expect![[r#"
-             0 ms  a waits
-           300 ms  a goes to 5
+        0    ms  a waits
+        300  ms  a goes to 5
     "#]]);
 }
 
