@@ -1,5 +1,5 @@
-//! A service that sheds inside itself: at most four reports at a time, eight more wait, nobody waits above two seconds; the
-//! health check has slots of its own.
+//! A service that sheds inside itself: at most four reports at a time, eight more wait, nobody waits above two seconds. The health
+//! check is in a higher tier: it is first in line, and once it has been used lately a slot is kept for it.
 //!
 //! `cargo run -p freezeframe-admission --features tower --example shedding_service`, then for example
 //! `wrk -c64 -d10 http://127.0.0.1:8080/report` and, meanwhile, `curl -i http://127.0.0.1:8080/health`.
