@@ -3,6 +3,8 @@
 //! DWARF numbers of registers, which of them survive a call, how to step outwards without unwind tables, and what a
 //! signal frame looks like. Nothing else in the crate may know a register by name.
 
+use std::sync::Arc;
+
 use crate::memory::{Memory, Unreadable};
 
 /// How many registers have a place in [`Registers`].
@@ -20,12 +22,61 @@ pub(crate) const RETURN_ADDRESS: u16 = RIP;
 /// Bytes of an address.
 pub(crate) const ADDRESS_SIZE: u8 = 8;
 
+const FS_BASE: u16 = 58;
+const VECTORS: std::ops::RangeInclusive<u16> = 17..=32;
+
+/// Bytes of a vector register (AVX's ymm; its lower half is SSE's xmm).
+const VECTOR_BYTES: usize = 32;
+
+/// The vector registers xmm0 to xmm15 with their upper halves: floats and SIMD values of the innermost frame. No function
+/// keeps them for its caller, so frames further outwards have none.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Vectors {
+    registers: [[u8; VECTOR_BYTES]; 16],
+}
+
+impl std::fmt::Debug for Vectors {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Vectors")
+    }
+}
+
+impl Vectors {
+    /// From the layout of the XSAVE instruction (Intel SDM, volume 1, section 13.4), which `PTRACE_GETREGSET` with
+    /// `NT_X86_XSTATE` hands out and signal frames hold; the first 512 bytes are FXSAVE's and enough. `None` where it is
+    /// shorter.
+    pub fn from_xsave(state: &[u8]) -> Option<Self> {
+        const XMM: usize = 160;
+        const FEATURES: usize = 512;
+        const UPPER: usize = 576;
+        let mut registers = [[0; VECTOR_BYTES]; 16];
+        let features = state.get(FEATURES..FEATURES + 8).and_then(|bytes| bytes.try_into().ok());
+        let features = features.map(u64::from_le_bytes);
+        let xmm = state.get(XMM..XMM + 256)?.as_chunks::<16>().0;
+        let upper = state.get(UPPER..UPPER + 256).filter(|_| features.is_some_and(|bits| bits & 4 != 0));
+        for (register, low) in registers.iter_mut().zip(xmm) {
+            // A state that the header calls unused is all zeroes, whatever its bytes are.
+            if features.is_none_or(|bits| bits & 2 != 0) {
+                register.split_at_mut(16).0.copy_from_slice(low);
+            }
+        }
+        for (register, high) in registers.iter_mut().zip(upper.unwrap_or_default().as_chunks::<16>().0) {
+            register.split_at_mut(16).1.copy_from_slice(high);
+        }
+        Some(Self { registers })
+    }
+}
+
 /// The general registers of one frame, in DWARF numbering (System V ABI, figure 3.36): rax rdx rcx rbx rsi rdi rbp rsp
 /// r8 to r15, and at index 16 the program counter. `None` where a register's value was lost on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registers {
     /// By DWARF number.
     pub values: [Option<u64>; REGISTERS],
+    /// Base of the segment that thread-local storage is addressed by: the same in all frames of a thread.
+    pub fs_base: Option<u64>,
+    /// The vector registers, where they are known.
+    pub vectors: Option<Arc<Vectors>>,
 }
 
 impl Registers {
@@ -39,8 +90,21 @@ impl Registers {
         self.get(RSP)
     }
 
-    /// A register by its DWARF number; `None` also for numbers that have no place here (vector registers and others).
+    /// A vector register by its DWARF number (17 to 32).
+    pub(crate) fn vector(&self, dwarf: u16) -> Option<&[u8]> {
+        let index = dwarf.checked_sub(*VECTORS.start())?;
+        self.vectors.as_ref()?.registers.get(usize::from(index)).map(<[u8; VECTOR_BYTES]>::as_slice)
+    }
+
+    /// A register by its DWARF number; of vector registers the lowest 8 bytes. `None` also for numbers that have no place
+    /// here.
     pub fn get(&self, dwarf: u16) -> Option<u64> {
+        if dwarf == FS_BASE {
+            return self.fs_base;
+        }
+        if VECTORS.contains(&dwarf) {
+            return self.vector(dwarf)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        }
         self.values.get(usize::from(dwarf)).copied().flatten()
     }
 
@@ -50,6 +114,12 @@ impl Registers {
             *place = value;
         }
     }
+}
+
+/// Whether a register exists although it has no place here: x87 and mask registers, and AVX-512's upper sixteen. Vector
+/// registers that no frame inside has saved are lost, not unread.
+pub(crate) fn is_unread(dwarf: u16) -> bool {
+    usize::from(dwarf) >= REGISTERS && !VECTORS.contains(&dwarf) && dwarf != FS_BASE
 }
 
 /// Whether the called function must hand the register back unchanged: rbx, rbp, r12 to r15.
@@ -101,12 +171,18 @@ pub(crate) fn interrupted_by_signal(
     memory: &dyn Memory,
     registers: &Registers,
 ) -> Result<Registers, Unreadable> {
+    const FLOATING_POINT: u64 = 184;
+    const FLOATING_POINT_BYTES: usize = 832;
     let context = registers.sp().ok_or(Unreadable { address: 0 })?;
     let start = context.checked_add(UCONTEXT_REGISTERS).ok_or(Unreadable { address: context })?;
     let mut interrupted = Registers::default();
     for (number, address) in SIGCONTEXT_ORDER.iter().zip((start..).step_by(8)) {
         interrupted.set(*number, Some(memory.read_u64(address)?));
     }
+    // `fpstate` of the same structure: a pointer to what XSAVE wrote.
+    let state = memory.read_u64(start.wrapping_add(FLOATING_POINT)).ok();
+    let state = state.and_then(|at| memory.read_bytes(at, FLOATING_POINT_BYTES, FLOATING_POINT_BYTES).ok());
+    interrupted.vectors = state.and_then(|state| Vectors::from_xsave(&state)).map(Arc::new);
     Ok(interrupted)
 }
 
@@ -171,6 +247,7 @@ impl CoreRegisters {
                 registers.set(*number, Some(value));
             }
         }
+        registers.fs_base = self.thread_pointer();
         registers
     }
 

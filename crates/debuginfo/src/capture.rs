@@ -401,6 +401,10 @@ impl Work<'_, '_> {
                 self.out.lose(format!("names and unwind tables of {path}"), error);
                 continue;
             }
+            let losses = self.session.view(index).map(|view| view.losses()).unwrap_or_default();
+            for (what, why) in losses {
+                self.out.lose(self.redactor.text(&what).into_owned(), self.redactor.text(&why).into_owned());
+            }
             let is_user = u32::try_from(at).is_ok_and(|at| user_modules.contains(&at));
             if !is_user {
                 continue;
@@ -411,10 +415,17 @@ impl Work<'_, '_> {
                     format!("variables of {path}"),
                     "it was built with line tables only; build with debug = 2 (Rust) or -g (C, C++)",
                 ),
-                _ => self.out.lose(
-                    format!("lines and variables of {path}"),
-                    "it has no debug information (a stripped binary?); build with debug = 2 (Rust) or -g (C, C++)",
-                ),
+                _ => {
+                    let tried = self.session.modules.tried(index);
+                    let tried =
+                        if tried.is_empty() { String::new() } else { format!("; looked for it in {tried}") };
+                    self.out.lose(
+                        format!("lines and variables of {path}"),
+                        format!(
+                            "it has no debug information (a stripped binary?); build with debug = 2 (Rust) or -g (C, C++){tried}"
+                        ),
+                    );
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Reads tables from the file (mapped read-only), never from the process; the vdso, which has no file, is a copy.
 //! Knows nothing of what is inside the sections.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -49,6 +51,15 @@ pub(crate) struct Segment {
     pub(crate) executable: bool,
 }
 
+/// The template of thread-local storage (`PT_TLS`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadStorage {
+    pub(crate) address: u64,
+    /// In memory.
+    pub(crate) size: u64,
+    pub(crate) alignment: u64,
+}
+
 #[derive(Clone, Debug)]
 struct SectionPlace {
     name: String,
@@ -70,8 +81,6 @@ pub(crate) struct Symbol {
 pub(crate) struct Elf {
     image: Image,
     pub(crate) segments: Vec<Segment>,
-    /// `PT_TLS`: size in memory and alignment of the thread-local variables.
-    thread_locals: Option<(u64, u64)>,
     /// Address of `PT_GNU_EH_FRAME`.
     pub(crate) eh_frame_header: Option<(u64, Range<usize>)>,
     /// `.eh_frame`: address and place in the file.
@@ -80,6 +89,8 @@ pub(crate) struct Elf {
     pub(crate) text_and_got: (Option<u64>, Option<u64>),
     sections: Vec<SectionPlace>,
     build_id: Option<BuildId>,
+    thread_storage: Option<ThreadStorage>,
+    is_program: bool,
     file_hash: OnceLock<BuildId>,
     symbols: OnceLock<Vec<Symbol>>,
 }
@@ -88,10 +99,15 @@ pub(crate) struct Elf {
 const SECTIONS_MAX: usize = 100_000;
 /// More symbols than this are not indexed (Chromium has about 1.5 million).
 const SYMBOLS_MAX: usize = 8_000_000;
-/// Uncompressed size over which a debug section is refused.
-const SECTION_BYTES_MAX: u64 = 4 << 30;
-/// No compression that is in use does better than this; a header that claims more lies.
-const COMPRESSION_MAX: u64 = 1100;
+/// Inflated sections of one file together: the largest programs stay below.
+const INFLATED_BYTES_MAX: u64 = 4 << 30;
+/// Debug information shrinks to a half or a quarter; a section that claims to have shrunk more than this is a bomb.
+const COMPRESSION_MAX: u64 = 100;
+/// Small sections may shrink as they like.
+const INFLATED_BYTES_FREE: u64 = 1 << 20;
+/// Debug sections that nothing here reads, or that are inflated by themselves.
+const NOT_INFLATED: [&str; 5] =
+    [".debug_frame", ".debug_macro", ".debug_pub", ".debug_gnu_pub", ".debug_names"];
 /// A file without a build id is hashed up to this many bytes.
 const HASHED_BYTES_MAX: usize = 64 << 20;
 
@@ -114,7 +130,8 @@ impl Elf {
         let bytes: &[u8] = &image;
         let file = ElfFile64::<LittleEndian>::parse(bytes).map_err(OpenElfError::Parse)?;
         let mut segments = Vec::new();
-        let (mut eh_frame_header, mut thread_locals) = (None, None);
+        let mut eh_frame_header = None;
+        let mut thread_storage = None;
         for header in file.elf_program_headers() {
             let kind = header.p_type(LittleEndian);
             let (address, offset) = (header.p_vaddr(LittleEndian), header.p_offset(LittleEndian));
@@ -125,17 +142,21 @@ impl Elf {
             } else if kind == elf::PT_GNU_EH_FRAME {
                 eh_frame_header = file_range(bytes, offset, size).map(|range| (address, range));
             } else if kind == elf::PT_TLS {
-                thread_locals = Some((header.p_memsz(LittleEndian), header.p_align(LittleEndian)));
+                let (size, alignment) = (header.p_memsz(LittleEndian), header.p_align(LittleEndian));
+                thread_storage = Some(ThreadStorage { address, size, alignment });
             }
         }
-        let sections = file.sections().take(SECTIONS_MAX).filter_map(|section| {
+        let sections = file.sections().take(SECTIONS_MAX).map(|section| {
             let range = section.compressed_file_range().ok();
-            Some(SectionPlace {
-                name: section.name().ok()?.to_owned(),
+            // The form before SHF_COMPRESSED: known by its name alone.
+            let name = section.name().unwrap_or_default();
+            let name = name.strip_prefix(".zdebug_").map_or(name.to_owned(), |rest| format!(".debug_{rest}"));
+            SectionPlace {
+                name,
                 address: section.address(),
                 compressed: range.is_some_and(|range| range.format != CompressionFormat::None),
                 range: section.file_range().and_then(|(offset, size)| file_range(bytes, offset, size)),
-            })
+            }
         });
         let sections: Vec<SectionPlace> = sections.collect();
         let named = |name: &str| sections.iter().find(|section| section.name == name && !section.compressed);
@@ -145,15 +166,19 @@ impl Elf {
         let eh_frame = eh_frame.filter(|(_, range)| !range.is_empty());
         let build_id = file.build_id().ok().flatten().filter(|id| !id.is_empty() && id.len() <= 64);
         let build_id = build_id.map(|id| BuildId(id.to_vec()));
+        // A position-independent program looks like a library but for a flag.
+        let is_program = file.elf_header().e_type.get(LittleEndian) == elf::ET_EXEC
+            || is_position_independent_program(&file);
         let (file_hash, symbols) = (OnceLock::new(), OnceLock::new());
         Ok(Self {
             segments,
-            thread_locals,
             eh_frame_header,
             eh_frame,
             text_and_got,
             sections,
             build_id,
+            thread_storage,
+            is_program,
             file_hash,
             symbols,
             image,
@@ -220,26 +245,105 @@ impl Elf {
             return None;
         }
         let file = ElfFile64::<LittleEndian>::parse(&*self.image).ok()?;
-        let data = file.section_by_name(name)?.compressed_data().ok()?;
-        let plausible = (data.data.len() as u64).saturating_mul(COMPRESSION_MAX).min(SECTION_BYTES_MAX);
-        if data.uncompressed_size > plausible {
-            return None;
-        }
-        let length = usize::try_from(data.uncompressed_size).ok()?;
-        match data.format {
-            CompressionFormat::Zlib => unzip(data.data, length),
-            CompressionFormat::Zstandard => zstd::bulk::decompress(data.data, length).ok(),
-            _ => None,
-        }
+        inflate(&file.section_by_name(name)?, INFLATED_BYTES_MAX).map(Cow::into_owned)
     }
 
-    /// The file name of `.gnu_debuglink`.
-    pub(crate) fn debug_link(&self) -> Option<String> {
+    /// The debug sections that are not in the file as they must be read, as far as the bound on all of them allows:
+    /// compressed ones, inflated, and those of objects that come in several parts of one name, joined.
+    pub(crate) fn prepare_debug_sections(&self) -> HashMap<String, Vec<u8>> {
+        let mut prepared: HashMap<String, Vec<u8>> = HashMap::new();
+        let is_read = |place: &SectionPlace| {
+            place.name.starts_with(".debug_")
+                && !NOT_INFLATED.iter().any(|prefix| place.name.starts_with(prefix))
+        };
+        let mut counts: HashMap<&str, u32> = HashMap::new();
+        for place in self.sections.iter().filter(|place| is_read(place)) {
+            let parts = if place.compressed { 2 } else { 1 };
+            counts.entry(&place.name).and_modify(|count| *count = 2).or_insert(parts);
+        }
+        counts.retain(|_, parts| *parts > 1);
+        if counts.is_empty() {
+            return prepared;
+        }
+        let Ok(file) = ElfFile64::<LittleEndian>::parse(&*self.image) else { return prepared };
+        let mut left = INFLATED_BYTES_MAX;
+        for (section, place) in file.sections().zip(&self.sections) {
+            if !counts.contains_key(place.name.as_str()) {
+                continue;
+            }
+            if let Some(bytes) = inflate(&section, left) {
+                left = left.saturating_sub(bytes.len() as u64);
+                prepared.entry(place.name.clone()).or_default().extend_from_slice(&bytes);
+            }
+        }
+        prepared
+    }
+
+    /// Size in memory and alignment of the thread-local storage that the file asks for (`PT_TLS`).
+    pub(crate) fn thread_storage(&self) -> Option<ThreadStorage> {
+        self.thread_storage
+    }
+
+    /// Whether this is a program, not a library: its thread-local storage has a fixed place.
+    pub(crate) fn is_program(&self) -> bool {
+        self.is_program
+    }
+
+    /// Whether it was linked against glibc.
+    pub(crate) fn is_for_glibc(&self) -> bool {
+        // A library that needs nothing of the C library itself still needs its dynamic linker.
+        const NAMES: [&[u8]; 2] = [b"\0libc.so.6\0", b"\0ld-linux-x86-64.so.2\0"];
+        let has = |names: &[u8], name: &[u8]| names.windows(name.len()).any(|found| found == name);
+        self.section(".dynstr").is_some_and(|(_, names)| NAMES.iter().any(|name| has(names, name)))
+    }
+
+    /// Value of a dynamic symbol that is defined here, by its number.
+    pub(crate) fn dynamic_symbol_value(&self, number: u32) -> Option<u64> {
+        let (_, bytes) = self.section(".dynsym")?;
+        let symbol = bytes.as_chunks::<24>().0.get(usize::try_from(number).ok()?)?;
+        let [.., section_low, section_high, a, b, c, d, e, f, g, h, _, _, _, _, _, _, _, _] = *symbol;
+        let value = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        (u16::from_le_bytes([section_low, section_high]) != elf::SHN_UNDEF.0).then_some(value)
+    }
+
+    /// The CRC-32 of the whole file (the one of Ethernet and gzip), which `.gnu_debuglink` names a debug file by.
+    pub(crate) fn crc32(&self) -> u32 {
+        const TABLE: [u32; 256] = crc_table();
+        let entry = |crc: u32, byte: u8| TABLE.get(usize::from((crc as u8) ^ byte)).copied().unwrap_or(0);
+        !self.image.iter().fold(!0u32, |crc, byte| (crc >> 8) ^ entry(crc, *byte))
+    }
+
+    /// File name and identity of the file that this one shares parts with (`.gnu_debugaltlink`, or `.debug_sup` of DWARF 5).
+    pub(crate) fn supplementary_link(&self) -> Option<(String, BuildId)> {
+        if let Some((_, bytes)) = self.section(".gnu_debugaltlink") {
+            let (name, id) = terminated(bytes)?;
+            return Some((name.to_owned(), BuildId(id.to_vec())));
+        }
+        self.supplementary_section(0)
+    }
+
+    /// Whether this is the supplementary file of that identity.
+    pub(crate) fn is_supplementary(&self, id: &BuildId) -> bool {
+        let own = || self.supplementary_section(1).map(|(_, own)| own);
+        !id.0.is_empty() && (self.build_id.as_ref() == Some(id) || own().as_ref() == Some(id))
+    }
+
+    /// `.debug_sup` (DWARF 5, section 7.3.6) of the file that refers (0) or of the one referred to (1).
+    fn supplementary_section(&self, side: u8) -> Option<(String, BuildId)> {
+        let (_, bytes) = self.section(".debug_sup")?;
+        let (name, checksum) = terminated(bytes.strip_prefix(&[5, 0, side])?)?;
+        let (length, id) = checksum.split_first()?;
+        Some((name.to_owned(), BuildId(id.get(..usize::from(*length))?.to_vec())))
+    }
+
+    /// The file name of `.gnu_debuglink`, and the CRC-32 of that file.
+    pub(crate) fn debug_link(&self) -> Option<(String, u32)> {
         let (_, bytes) = self.section(".gnu_debuglink")?;
-        let name = bytes.split(|&byte| byte == 0).next()?;
-        let name = std::str::from_utf8(name).ok()?;
+        let (name, _) = terminated(bytes)?;
+        let at = name.len().checked_add(1)?.checked_next_multiple_of(4)?;
+        let crc = u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?);
         // A name, not a path: it must not lead anywhere else.
-        (!name.is_empty() && !name.contains('/') && name != "..").then(|| name.to_owned())
+        (!name.is_empty() && !name.contains('/') && name != "..").then(|| (name.to_owned(), crc))
     }
 
     /// The bytes that lie at an address of the file's address space.
@@ -297,7 +401,7 @@ impl Elf {
     /// The thread-local variable whose symbol's name has `part` in it: how far below the thread pointer it begins in a
     /// main executable (ELF Handling For Thread-Local Storage, variant II), and its size.
     pub(crate) fn thread_local(&self, part: &str) -> Option<(u64, u64)> {
-        let (size, alignment) = self.thread_locals?;
+        let ThreadStorage { size, alignment, .. } = self.thread_storage?;
         let file = ElfFile64::<LittleEndian>::parse(&*self.image).ok()?;
         let symbol = file.symbols().take(SYMBOLS_MAX).find(|symbol| {
             !symbol.is_undefined()
@@ -321,12 +425,60 @@ impl Elf {
     }
 }
 
+fn is_position_independent_program(file: &ElfFile64<'_, LittleEndian>) -> bool {
+    let dynamic =
+        file.section_by_name(".dynamic").and_then(|section| section.data().ok()).unwrap_or_default();
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
+    let mut entries = dynamic.as_chunks::<16>().0.iter().map(|entry| entry.split_at(8));
+    entries.any(|(tag, value)| {
+        word(tag) == u64::try_from(elf::DT_FLAGS_1.0).unwrap_or_default()
+            && word(value) & elf::DF_1_PIE.0 != 0
+    })
+}
+
+/// A text up to its NUL, and what follows.
+fn terminated(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    Some((std::str::from_utf8(bytes.get(..end)?).ok()?, bytes.get(end.checked_add(1)?..)?))
+}
+
+/// A section's content where it is not more than `left`.
+fn inflate<'data>(section: &impl ObjectSection<'data>, left: u64) -> Option<Cow<'data, [u8]>> {
+    let data = section.compressed_data().ok()?;
+    let plausible = (data.data.len() as u64).saturating_mul(COMPRESSION_MAX).max(INFLATED_BYTES_FREE);
+    if data.uncompressed_size > plausible.min(left) {
+        return None;
+    }
+    let length = usize::try_from(data.uncompressed_size).ok()?;
+    match data.format {
+        CompressionFormat::None => Some(Cow::Borrowed(data.data)),
+        CompressionFormat::Zlib => unzip(data.data, length).map(Cow::Owned),
+        CompressionFormat::Zstandard => zstd::bulk::decompress(data.data, length).ok().map(Cow::Owned),
+        _ => None,
+    }
+}
+
 /// What a header says of the length is a promise: more is refused, less too.
 fn unzip(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut inflated = Vec::with_capacity(length);
     let mut decompress = flate2::Decompress::new(true);
     decompress.decompress_vec(bytes, &mut inflated, flate2::FlushDecompress::Finish).ok()?;
     (inflated.len() == length).then_some(inflated)
+}
+
+const fn crc_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u32, 0);
+        while bit < 8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
 }
 
 fn file_range(bytes: &[u8], offset: u64, size: u64) -> Option<Range<usize>> {

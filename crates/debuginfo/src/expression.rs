@@ -30,6 +30,9 @@ pub(crate) enum Absent {
     /// The program has not come to its declaration.
     #[error("not set yet: declared on line {0}")]
     NotSet(u64),
+    /// It is thread-local, and made when a thread first uses it.
+    #[error("this thread has not used it yet")]
+    NotSetInThread,
     /// It exists, but this is not read yet.
     #[error("{0} is not decoded yet")]
     NotDecoded(String),
@@ -61,6 +64,14 @@ pub(crate) trait Environment<'a> {
     fn entry_value(&self, _expression: Expression<Reader<'a>>) -> Result<u64, Absent> {
         Err(Absent::OptimisedOut)
     }
+    /// The address of a thread-local variable.
+    fn thread_local(&self, _offset: u64) -> Result<u64, Absent> {
+        Err(Absent::NotDecoded("thread-local storage".to_owned()))
+    }
+    /// The expression that is the location of another entry; empty where that has none.
+    fn called(&self, _entry: gimli::DieReference<usize>) -> Result<Reader<'a>, Absent> {
+        Err(Absent::NotDecoded("this kind of location".to_owned()))
+    }
     /// An entry of `.debug_addr`, not relocated.
     fn indexed_address(&self, _index: gimli::DebugAddrIndex) -> Result<u64, Absent> {
         Err(Absent::Damaged)
@@ -89,8 +100,10 @@ pub(crate) fn evaluate<'a>(
             EvaluationResult::Complete => return Ok(evaluation.result()),
             EvaluationResult::RequiresMemory { address, size, space: None, base_type } => {
                 let mut bytes = [0; 8];
-                let size = usize::from(size);
-                environment.memory().read(address, bytes.get_mut(..size).ok_or(Absent::Damaged)?)?;
+                let Some(into) = bytes.get_mut(..usize::from(size)) else {
+                    return Err(Absent::NotDecoded("a number of this size".to_owned()));
+                };
+                environment.memory().read(address, into)?;
                 let value = typed(environment, base_type, u64::from_le_bytes(bytes))?;
                 evaluation.resume_with_memory(value)?
             }
@@ -119,8 +132,11 @@ pub(crate) fn evaluate<'a>(
             EvaluationResult::RequiresBaseType(offset) => {
                 evaluation.resume_with_base_type(environment.base_type(offset)?)?
             }
-            EvaluationResult::RequiresTls(_) => {
-                return Err(Absent::NotDecoded("thread-local storage".to_owned()));
+            EvaluationResult::RequiresTls(offset) => {
+                evaluation.resume_with_tls(environment.thread_local(offset)?)?
+            }
+            EvaluationResult::RequiresAtLocation(entry) => {
+                evaluation.resume_with_at_location(environment.called(entry)?)?
             }
             _ => return Err(Absent::NotDecoded("this kind of location".to_owned())),
         };
@@ -135,7 +151,12 @@ fn typed<'a>(
     if base_type.0 == 0 {
         return Ok(gimli::Value::Generic(value));
     }
-    Ok(gimli::Value::from_u64(environment.base_type(base_type)?, value)?)
+    Ok(match environment.base_type(base_type)? {
+        // The bits are the number already.
+        gimli::ValueType::F32 => gimli::Value::F32(f32::from_bits(value as u32)),
+        gimli::ValueType::F64 => gimli::Value::F64(f64::from_bits(value)),
+        integer => gimli::Value::from_u64(integer, value)?,
+    })
 }
 
 /// Evaluates to one address or number.

@@ -142,8 +142,9 @@ impl<'a> Session<'a> {
 
     /// Name of the function or object at an address of the process.
     pub(crate) fn name_at(&self, address: u64, memory: &dyn crate::memory::Memory) -> Option<String> {
-        let place = self.modules.place(address, memory)?;
-        let (name, named) = self.symbol_or_address(Some(place.module), place.address);
+        let place = self.modules.place(address, memory).map(|place| (place.module, place.address));
+        let (module, address) = place.or_else(|| self.modules.place_of_data(address))?;
+        let (name, named) = self.symbol_or_address(Some(module), address);
         named.then_some(name)
     }
 }

@@ -27,13 +27,15 @@ mod maps;
 mod memory;
 mod modules;
 mod scope;
+mod separate;
 mod source;
 mod tasks;
+mod thread_local;
 mod unwind;
 mod user_code;
 mod values;
 
-pub use arch::Registers;
+pub use arch::{Registers, Vectors};
 pub use capture::{Options, StoppedThread, capture};
 pub use core::{Core, CoreProcess, CoreSignal, OpenCoreError, is_core, unpack_core};
 pub use index::IndexDirectory;
@@ -41,5 +43,6 @@ pub use inspect::{Bounds, EvaluateError, Inspection, Obstacle, evaluate_captured
 pub use maps::{Mapping, parse_maps};
 pub use memory::{Layered, Memory, Snapshot, Unreadable};
 pub use modules::Modules;
+pub use separate::{DebugSources, Fetch};
 pub use unwind::{Recovery, Stack, StackEnd, StackFrame};
 pub use user_code::UserCode;

@@ -16,10 +16,11 @@ use crate::elf::{Elf, OpenElfError};
 use crate::index::IndexDirectory;
 use crate::maps::Mapping;
 use crate::memory::Memory;
+use crate::separate::{DebugSources, Files};
 use crate::unwind::{self, Stack};
 
 /// Gives the file behind a mapping.
-type Open = dyn Fn(&Mapping) -> io::Result<File> + Send + Sync;
+pub(crate) type Open = dyn Fn(&Mapping) -> io::Result<File> + Send + Sync;
 
 /// The vdso is two pages; anything much larger is something else.
 const VDSO_BYTES_MAX: u64 = 256 * 1024;
@@ -35,6 +36,7 @@ pub struct Modules {
     module_of: Vec<Option<usize>>,
     open: Arc<Open>,
     indexes: Option<Arc<IndexDirectory>>,
+    sources: DebugSources,
 }
 
 /// One ELF file that is mapped executable.
@@ -42,6 +44,8 @@ pub(crate) struct Module {
     pub(crate) mapping: Mapping,
     file: OnceLock<Result<Loaded, OpenElfError>>,
     debug: OnceLock<Option<DebugFile>>,
+    /// Where its debug information was looked for in vain.
+    tried: OnceLock<String>,
 }
 
 struct Loaded {
@@ -70,7 +74,7 @@ impl<'a> Place<'a> {
 
 impl Module {
     fn new(mapping: Mapping) -> Self {
-        Self { mapping, file: OnceLock::new(), debug: OnceLock::new() }
+        Self { mapping, file: OnceLock::new(), debug: OnceLock::new(), tried: OnceLock::new() }
     }
 
     fn is_vdso(&self) -> bool {
@@ -87,7 +91,14 @@ impl Modules {
     /// Groups the mappings by file. `open` gives the file behind a mapping, as the process sees it; for separate debug
     /// files it is asked with a mapping of which only the path is set.
     pub fn new(mappings: Vec<Mapping>, open: Box<Open>) -> Self {
-        Self::grouped(mappings, Arc::from(open), None, &[])
+        Self::grouped(mappings, Arc::from(open), None, DebugSources::default(), &[])
+    }
+
+    /// Where else to look for debug information in files of its own. To be called before anything is asked.
+    #[must_use]
+    pub fn with_debug_sources(mut self, sources: DebugSources) -> Self {
+        self.sources = sources;
+        self
     }
 
     /// Looks for indexes of debug information in this directory, and writes them there.
@@ -104,7 +115,7 @@ impl Modules {
     /// Of the directory's file system; also where an index is larger than the room for all.
     pub fn write_indexes(&self) -> io::Result<usize> {
         let Some(indexes) = &self.indexes else { return Ok(0) };
-        let own = Self::grouped(self.mappings.clone(), self.open.clone(), None, &[]);
+        let own = Self::grouped(self.mappings.clone(), self.open.clone(), None, self.sources.clone(), &[]);
         let mut written = 0;
         for index in 0..own.modules.len() {
             if let (Some(debug), Some(elf)) = (own.debug(index), own.elf(index)) {
@@ -117,13 +128,14 @@ impl Modules {
     /// The same process with other mappings; files that are still mapped keep what was parsed of them.
     #[must_use]
     pub fn with_mappings(&self, mappings: Vec<Mapping>) -> Self {
-        Self::grouped(mappings, self.open.clone(), self.indexes.clone(), &self.modules)
+        Self::grouped(mappings, self.open.clone(), self.indexes.clone(), self.sources.clone(), &self.modules)
     }
 
     fn grouped(
         mut mappings: Vec<Mapping>,
         open: Arc<Open>,
         indexes: Option<Arc<IndexDirectory>>,
+        sources: DebugSources,
         known: &[Arc<Module>],
     ) -> Self {
         mappings.sort_by_key(|mapping| mapping.start);
@@ -143,7 +155,7 @@ impl Modules {
             });
             module_of.push(index);
         }
-        Self { mappings, modules, module_of, open, indexes }
+        Self { mappings, modules, module_of, open, indexes, sources }
     }
 
     /// All mappings, sorted by address.
@@ -204,6 +216,15 @@ impl Modules {
         Some(Place { module: module_index, address: address.wrapping_sub(bias), bias, loaded })
     }
 
+    /// The module and the address in its file that an address of its data belongs to.
+    pub(crate) fn place_of_data(&self, address: u64) -> Option<(usize, u64)> {
+        let mapping = self.mappings.get(self.mapping_index(address)?)?;
+        let index = self.modules.iter().position(|module| module.same_file(mapping))?;
+        let module = self.module(index)?;
+        let bias = bias(&self.load(module, None)?.elf, &module.mapping)?;
+        Some((index, address.wrapping_sub(bias)))
+    }
+
     pub(crate) fn module(&self, index: usize) -> Option<&Module> {
         self.modules.get(index).map(Arc::as_ref)
     }
@@ -251,38 +272,20 @@ impl Modules {
         let module = self.module(index)?;
         let loaded = self.load(module, None)?;
         let debug = module.debug.get_or_init(|| {
+            let mut files = Files::new(self.open.clone(), self.sources.clone(), &module.mapping.path);
             if DebugFile::has_debug_information(&loaded.elf) {
-                return Some(DebugFile::new(None, self.indexes.clone()));
+                return Some(DebugFile::new(None, files, self.indexes.clone()));
             }
-            let separate = self.separate_debug_file(module, &loaded.elf)?;
-            Some(DebugFile::new(Some(separate), self.indexes.clone()))
+            let (separate, tried) = files.separate(&loaded.elf);
+            module.tried.get_or_init(|| tried.text());
+            separate.map(|elf| DebugFile::new(Some(elf), files, self.indexes.clone()))
         });
         debug.as_ref()
     }
 
-    /// By build id and by `.gnu_debuglink`, in the places where gdb looks first.
-    fn separate_debug_file(&self, module: &Module, elf: &Elf) -> Option<Elf> {
-        let mut candidates = Vec::new();
-        if let Some(id) = elf.linked_build_id() {
-            let id = id.to_string();
-            if let (Some(first), Some(rest)) = (id.get(..2), id.get(2..)) {
-                candidates.push(format!("/usr/lib/debug/.build-id/{first}/{rest}.debug"));
-            }
-        }
-        if let (Some(name), Some((directory, _))) = (elf.debug_link(), module.mapping.path.rsplit_once('/')) {
-            candidates.push(format!("{directory}/{name}"));
-            candidates.push(format!("{directory}/.debug/{name}"));
-            candidates.push(format!("/usr/lib/debug{directory}/{name}"));
-        }
-        candidates.into_iter().find_map(|path| {
-            // No address range: only the path tells which file is meant.
-            let mapping = Mapping { path, ..Mapping::default() };
-            let debug = Elf::open(&(self.open)(&mapping).ok()?).ok()?;
-            // A file of another build would give wrong lines and values, which is worse than none.
-            let matches =
-                debug.linked_build_id().is_some() && debug.linked_build_id() == elf.linked_build_id();
-            (matches && DebugFile::has_debug_information(&debug)).then_some(debug)
-        })
+    /// Where the module's debug information was looked for in vain; empty where it was found or there was nowhere to look.
+    pub(crate) fn tried(&self, index: usize) -> &str {
+        self.module(index).and_then(|module| module.tried.get()).map_or("", String::as_str)
     }
 
     fn load<'a>(&'a self, module: &'a Module, memory: Option<&dyn Memory>) -> Option<&'a Loaded> {

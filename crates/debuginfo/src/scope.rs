@@ -236,7 +236,7 @@ fn not_yet_declared(
     line: u32,
     activation: &Activation,
 ) -> Option<u64> {
-    if context.unit.language != Language::C || activation.call.is_some() || line == 0 {
+    if context.unit.language() != Language::C || activation.call.is_some() || line == 0 {
         return None;
     }
     let (_, entry) = view.entry(die)?;
@@ -337,7 +337,7 @@ impl CallSite {
                 gimli::DW_TAG_GNU_call_site => entry.attr_value(gimli::DW_AT_low_pc),
                 _ => continue,
             };
-            let returns_to = returns_to.and_then(|at| view.dwarf.attr_address(&unit.unit, at).ok().flatten());
+            let returns_to = returns_to.and_then(|at| unit.dwarf.attr_address(&unit.unit, at).ok().flatten());
             if returns_to == Some(self.return_address) {
                 let origin = entry.attr_value(gimli::DW_AT_call_origin);
                 let origin = origin.or_else(|| entry.attr_value(gimli::DW_AT_abstract_origin));

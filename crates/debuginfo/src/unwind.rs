@@ -132,7 +132,8 @@ pub(crate) fn walk(
         }
         exact = taken.step.signal_frame;
         recovery = taken.recovery;
-        registers = taken.step.caller;
+        let fs_base = registers.fs_base;
+        registers = Registers { fs_base, ..taken.step.caller };
     }
 }
 

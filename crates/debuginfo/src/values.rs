@@ -15,7 +15,7 @@ use crate::decoded::{
 use crate::dwarf::location::Spot;
 use crate::dwarf::types::{Member, Record, Shape, Type, Variants};
 use crate::dwarf::{Die, View};
-use crate::expression::Absent;
+use crate::expression::{Absent, Environment, Reader, evaluate_address};
 use crate::inspect::Listing;
 use crate::language;
 use crate::memory::Memory;
@@ -35,6 +35,35 @@ pub(crate) struct Bounds {
     /// Elements and fields up to this one are shown.
     pub(crate) breadth: usize,
     pub(crate) string_bytes: usize,
+}
+
+/// An expression's surroundings where there is no frame.
+struct OfMemory<'m>(&'m dyn Memory);
+
+impl<'a> Environment<'a> for OfMemory<'_> {
+    fn memory(&self) -> &dyn Memory {
+        self.0
+    }
+    fn register(&self, _: u16) -> Option<u64> {
+        None
+    }
+    fn bias(&self) -> u64 {
+        0
+    }
+}
+
+/// Names of single bits that together are the value.
+fn flags(value: u128, names: &[(i128, String)], size: usize) -> Option<String> {
+    let mut rest = value;
+    let mut found = Vec::new();
+    for (number, name) in names {
+        let bit = truncate(*number as u128, size);
+        if bit.is_power_of_two() && rest & bit != 0 {
+            rest &= !bit;
+            found.push(name.as_str());
+        }
+    }
+    (rest == 0 && found.len() > 1).then(|| found.join(" | "))
 }
 
 /// Decodes values of one module's types.
@@ -166,6 +195,9 @@ impl Decoder<'_, '_> {
                 self.enumeration(kind, *signed, names, spot).unwrap_or_else(Decoded::from)
             }
             Shape::Function => Decoded::plain("function"),
+            Shape::MemberPointer(to_function) => {
+                language::member_pointer(self, *to_function, spot).unwrap_or_else(Decoded::from)
+            }
             Shape::Nothing => Decoded::plain("()"),
             Shape::Other => not_decoded(&kind.name),
         }
@@ -193,6 +225,14 @@ impl Decoder<'_, '_> {
     }
 
     fn pointer(&mut self, target: Option<Die>, spot: &Spot, depth: usize) -> Decoded {
+        if let (Some(implied), Some(target)) = (spot.implied(), target) {
+            let mut decoded = Decoded::plain("(the pointer itself is optimised out)");
+            if depth < self.bounds.depth {
+                let pointee = self.variable("*", VariableRole::Member, Some(target), Ok(implied), depth + 1);
+                decoded.children = vec![pointee];
+            }
+            return decoded;
+        }
         let address = match spot.read(self.memory, 8, 8) {
             Ok(bytes) => unsigned(&bytes) as u64,
             Err(absent) => return absent.into(),
@@ -207,6 +247,7 @@ impl Decoder<'_, '_> {
             return Decoded::plain(show_address(address));
         }
         let mut decoded = Decoded::plain(show_address(address));
+        let (target, address) = language::dynamic_object(self, &kind, address).unwrap_or((target, address));
         decoded.children = self.pointee(target, address, depth);
         decoded
     }
@@ -238,20 +279,41 @@ impl Decoder<'_, '_> {
 
     pub(crate) fn members(&mut self, members: &[Member], spot: &Spot, depth: usize) -> Vec<Variable> {
         let mut children = Vec::new();
-        for member in members.iter().filter(|member| !member.is_artificial).take(self.bounds.breadth) {
+        let members: Vec<&Member> = members.iter().filter(|member| !self.says_nothing(member)).collect();
+        for member in members.iter().take(self.bounds.breadth) {
             let name = language::member_name(&member.name);
             if let Some(bits) = member.bits {
                 children.push(self.bit_field(name, member, bits, spot));
                 continue;
             }
-            let place = match member.offset {
-                Some(offset) => Ok(spot.at(offset)),
-                None => Err(Absent::NotDecoded("a virtual base class".to_owned())),
-            };
+            let place = self.place(member, spot);
             children.push(self.variable(name, VariableRole::Member, member.kind, place, depth + 1));
         }
         self.mark_rest(&mut children, members.len() as u64);
         children
+    }
+
+    /// The compiler's own members, and base classes that are there for their functions alone.
+    fn says_nothing(&self, member: &Member) -> bool {
+        let is_empty = |kind: Die| {
+            self.view.read_type(kind).record().is_some_and(|record| {
+                record.members.is_empty() && record.variants.is_none() && !record.is_declaration
+            })
+        };
+        member.is_artificial || (member.is_base && member.kind.is_some_and(is_empty))
+    }
+
+    /// Where a member of the record at `spot` is.
+    pub(crate) fn place(&self, member: &Member, spot: &Spot) -> Result<Spot, Absent> {
+        if let Some(offset) = member.offset {
+            return Ok(spot.at(offset));
+        }
+        let absent = || Absent::NotDecoded("a member in a place of this kind".to_owned());
+        let (expression, encoding) = member.computed.as_ref().ok_or_else(absent)?;
+        // Virtual bases lie where the object's table says, so the object must lie in memory.
+        let Spot::Memory(address) = spot else { return Err(absent()) };
+        let expression = gimli::Expression(Reader::new(expression, gimli::LittleEndian));
+        evaluate_address(expression, *encoding, &OfMemory(self.memory), Some(*address)).map(Spot::Memory)
     }
 
     fn bit_field(&mut self, name: &str, member: &Member, (begin, size): (u64, u64), spot: &Spot) -> Variable {
@@ -337,6 +399,7 @@ impl Decoder<'_, '_> {
         let named = names.iter().find(|(number, _)| truncate(*number as u128, size) == value);
         Ok(Decoded::plain(match named {
             Some((_, name)) => name.clone(),
+            None if let Some(flags) = flags(value, names, size) => flags,
             None if signed => format!("{} (none of its names)", signed_value(value, size)),
             None => format!("{value} (none of its names)"),
         }))
@@ -426,6 +489,31 @@ impl Decoder<'_, '_> {
     pub(crate) fn window(&mut self, count: u64) -> std::ops::Range<u64> {
         let first = self.listing.as_mut().map_or(0, Listing::begin);
         first.min(count)..count.min(self.bounds.breadth as u64)
+    }
+
+    /// One entry of a map, named by its key.
+    pub(crate) fn entry(
+        &mut self,
+        key: (&Rc<Type>, &Spot),
+        value: (&Rc<Type>, &Spot),
+        depth: usize,
+    ) -> Variable {
+        let shown = self.key(key.0.die, key.1.clone(), depth);
+        let name = match &shown.value {
+            Value::Text(text) => format!("[{text}]"),
+            Value::Redacted(reason) => format!("[redacted: {reason}]"),
+            _ => "[…]".to_owned(),
+        };
+        // Redaction goes by the bare key.
+        let bare = name.trim_matches(['[', ']', '"']).to_owned();
+        let mut variable =
+            self.variable(&bare, VariableRole::Member, Some(value.0.die), Ok(value.1.clone()), depth + 1);
+        variable.name = name;
+        if !shown.children.is_empty() {
+            let key = Variable { name: "key".to_owned(), ..shown };
+            variable.children.insert(0, key);
+        }
+        variable
     }
 
     /// Says how many elements are not shown.

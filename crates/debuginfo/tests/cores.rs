@@ -10,9 +10,7 @@ use std::process::{Command, Stdio};
 
 use common::{Program, build, show};
 use expect_test::expect;
-use freezeframe_debuginfo::{
-    Bounds, Core, Mapping, OpenCoreError, Options, is_core, unpack_core,
-};
+use freezeframe_debuginfo::{Bounds, Core, Mapping, OpenCoreError, Options, is_core, unpack_core};
 use freezeframe_model::{Capture, FrameKind, Thread, Value, Variable};
 use freezeframe_redact::Redactor;
 
@@ -59,7 +57,8 @@ fn kernel_core(program: &Program) -> Option<PathBuf> {
     let mut child = command.spawn().expect("the program starts");
     let pid = child.id();
     assert!(!child.wait().expect("it ends").success(), "it should have crashed");
-    let places = [pattern.to_owned(), format!("{pattern}.{pid}")].map(|name| program.directory.path().join(name));
+    let places =
+        [pattern.to_owned(), format!("{pattern}.{pid}")].map(|name| program.directory.path().join(name));
     let found = places.into_iter().find(|path| path.exists());
     Some(found.unwrap_or_else(|| panic!("the kernel wrote no core called {pattern:?}")))
 }
@@ -74,7 +73,12 @@ fn gdb_core(program: &Program) -> PathBuf {
 
 fn gdb(program: &Program, arguments: &[&str]) -> String {
     let mut command = Command::new("gdb");
-    command.current_dir(program.directory.path()).args(["-nx", "-batch", "-ex", "set debuginfod enabled off"]);
+    command.current_dir(program.directory.path()).args([
+        "-nx",
+        "-batch",
+        "-ex",
+        "set debuginfod enabled off",
+    ]);
     let output = command.args(arguments).output().expect("gdb is needed for this test");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -189,7 +193,8 @@ fn a_program_of_another_build_is_not_believed() {
     std::fs::remove_file(&program.path).expect("removed");
     common::run_tool(&program, "c++", &["-g", "-O1", "-pthread", "threads.cpp", "-o", "program"]);
     let capture = capture(&open(&path));
-    let why = capture.not_captured.iter().find(|loss| loss.what.contains("/program")).map(|loss| loss.why.as_str());
+    let why =
+        capture.not_captured.iter().find(|loss| loss.what.contains("/program")).map(|loss| loss.why.as_str());
     assert!(why.is_some_and(|why| why.contains("another build")), "{:?}", capture.not_captured);
     assert!(capture.threads.iter().all(|thread| frame(thread, "wait_for_work").is_none()));
 }
@@ -235,7 +240,10 @@ fn what_is_no_core_is_refused() {
     };
     assert!(matches!(refused(b""), OpenCoreError::NotACore));
     assert!(matches!(refused(b"\x7fELF and nothing else"), OpenCoreError::NotACore));
-    assert!(matches!(refused(&std::fs::read("/proc/self/exe").expect("own program")), OpenCoreError::NotACore));
+    assert!(matches!(
+        refused(&std::fs::read("/proc/self/exe").expect("own program")),
+        OpenCoreError::NotACore
+    ));
     assert!(is_core(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0"));
 }
 

@@ -18,6 +18,8 @@ struct Target {
     stopped: Stopped,
     mappings: Vec<Mapping>,
     bytes: Vec<u8>,
+    /// Another file that debug information is in: its path and content.
+    split: Option<(String, Vec<u8>)>,
 }
 
 impl Target {
@@ -26,7 +28,7 @@ impl Target {
         let stopped = run_until_stop(&program.path);
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", stopped.pid())).expect("a child's maps");
         let bytes = std::fs::read(&program.path).expect("the program");
-        Self { mappings: parse_maps(&maps), program, stopped, bytes }
+        Self { mappings: parse_maps(&maps), program, stopped, bytes, split: None }
     }
 
     /// Captures with these bytes as the program's file.
@@ -34,7 +36,17 @@ impl Target {
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(bytes).and_then(|()| file.rewind()).expect("room for it");
         let own = self.program.path.to_string_lossy().into_owned();
+        let split = self.split.as_ref().map(|(path, bytes)| {
+            let mut file = tempfile::tempfile().expect("a temporary file");
+            file.write_all(bytes).and_then(|()| file.rewind()).expect("room for it");
+            (path.clone(), file)
+        });
         let open = move |mapping: &Mapping| -> std::io::Result<File> {
+            if let Some((path, file)) = &split
+                && mapping.path == *path
+            {
+                return file.try_clone();
+            }
             if mapping.path == own {
                 return file.try_clone();
             }
@@ -89,15 +101,34 @@ fn cases(usual: u32) -> u32 {
 }
 
 fn fuzz(target: &Mutex<Target>, cases: u32) {
+    fuzz_part(target, cases, false);
+}
+
+/// Damages the program, or the other file that its debug information is in.
+fn fuzz_part(target: &Mutex<Target>, cases: u32, split: bool) {
     let config =
         ProptestConfig { cases, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() };
-    let sections = sections(&target.lock().expect("no other test").bytes);
+    let whole = |target: &Target| match &target.split {
+        Some((_, bytes)) if split => bytes.clone(),
+        _ => target.bytes.clone(),
+    };
+    let original = whole(&target.lock().expect("no other test"));
+    let sections = sections(&original);
     proptest!(config, |(strokes in strokes())| {
-        let target = target.lock().expect("no other test");
-        let mut bytes = target.bytes.clone();
+        let mut target = target.lock().expect("no other test");
+        let mut bytes = original.clone();
         damage(&mut bytes, &sections, &strokes);
-        target.capture(&bytes, &target.stopped);
+        if split {
+            let (path, _) = target.split.take().expect("another file");
+            target.split = Some((path, bytes));
+            target.capture(&target.bytes, &target.stopped);
+        } else {
+            target.capture(&bytes, &target.stopped);
+        }
     });
+    if let (true, Some((_, bytes))) = (split, &mut target.lock().expect("no other test").split) {
+        *bytes = original;
+    }
 }
 
 #[test]
@@ -150,4 +181,55 @@ fn damaged_memory() {
         target.capture(&target.bytes, &Corrupt { below: &target.stopped, seed });
     }
     target.capture(&target.bytes, &Snapshot::default());
+}
+
+#[test]
+fn damaged_split_information() {
+    let mut target = Target::new("values.c", "cc", &["-gdwarf-5", "-gsplit-dwarf", "-O0"]);
+    let split = target.program.directory.path().join("program-values.dwo");
+    target.split =
+        Some((split.to_string_lossy().into_owned(), std::fs::read(&split).expect("the split file")));
+    fuzz_part(&Mutex::new(target), cases(60), true);
+}
+
+#[test]
+fn damaged_type_units() {
+    fuzz(
+        &Mutex::new(Target::new("values.cpp", "c++", &["-gdwarf-4", "-fdebug-types-section", "-O0"])),
+        cases(40),
+    );
+}
+
+#[test]
+fn damaged_supplementary_information() {
+    let mut target = Target::new("values.cpp", "c++", &["-gdwarf-5", "-O0"]);
+    let directory = target.program.directory.path().to_owned();
+    std::fs::copy(&target.program.path, directory.join("twin")).expect("room for it");
+    common::run_tool(&target.program, "dwz", &["-m", "common.dwz", "program", "twin"]);
+    target.bytes = std::fs::read(&target.program.path).expect("the program");
+    let common = directory.join("common.dwz");
+    target.split =
+        Some((common.to_string_lossy().into_owned(), std::fs::read(&common).expect("it is there")));
+    let target = Mutex::new(target);
+    fuzz_part(&target, cases(40), true);
+    fuzz(&target, cases(40));
+}
+
+#[test]
+fn damaged_compressed_sections() {
+    fuzz(&Mutex::new(Target::new("values.c", "cc", &["-g", "-O0", "-gz=zlib"])), cases(40));
+}
+
+#[test]
+fn damaged_containers() {
+    fuzz(&Mutex::new(Target::new("containers.cpp", "c++", &["-std=c++17", "-g", "-O0"])), cases(20));
+    for (source, compiler, flags) in [
+        ("containers.cpp", "c++", &["-std=c++17", "-g"] as &[&str]),
+        ("std_types.rs", "rustc", &["--edition=2021", "-g"]),
+    ] {
+        let target = Target::new(source, compiler, flags);
+        for seed in 0..12 {
+            target.capture(&target.bytes, &Corrupt { below: &target.stopped, seed });
+        }
+    }
 }

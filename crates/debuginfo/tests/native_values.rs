@@ -214,3 +214,130 @@ fn arguments_that_only_the_caller_still_knows() {
     let main = show_variables(&capture, "main");
     assert!(main.ends_with("saved: long int = 5\n"), "{main}");
 }
+
+#[test]
+fn containers_and_objects_of_cpp() {
+    let program = build("containers.cpp", "c++", &["-std=c++17", "-g", "-O0"]);
+    let capture = run_until_stop(&program.path).capture();
+    expect![[r#"
+        shape: const Shape & = 0x…
+          *: Square
+            Named: Named
+              name: string = "named"
+            Shape: Shape
+              id: int = 1
+            side: double = 2.0
+        top: const Top * = 0x…
+          *: Bottom
+            Left: Left
+              Top: Top
+                top: int = 1
+              left: int = 2
+            Right: Right
+              Top: Top
+                top: int = 1
+              right: int = 3
+            bottom: int = 4
+        ages: map<std::string, int, std::less<std::string >, std::allocator<std::pair<const std::string, int> > >
+          ["ada"]: int = 36
+          ["alan"]: int = 41
+          ["password"]: int = <redacted: password>
+        primes: set<int, std::less<int>, std::allocator<int> >
+          [0]: int = 2
+          [1]: int = 3
+          [2]: int = 5
+          [3]: int = 7
+        one: unordered_map<int, std::string, std::hash<int>, std::equal_to<int>, std::allocator<std::pair<int const, std::string > > >
+          [1]: string = "one"
+        only: unordered_set<std::string, std::hash<std::string >, std::equal_to<std::string >, std::allocator<std::string > >
+          [0]: string = "only"
+        list: list<int, std::allocator<int> >
+          [0]: int = 1
+          [1]: int = 2
+          [2]: int = 3
+        forward: forward_list<int, std::allocator<int> >
+          [0]: int = 4
+          [1]: int = 5
+        queue: deque<int, std::allocator<int> >
+          [0]: int = 190
+          [1]: int = 191
+          [2]: int = 192
+          [3]: int = 193
+          [4]: int = 194
+          [5]: int = 195
+          [6]: int = 196
+          [7]: int = 197
+          [8]: int = 198
+          [9]: int = 199
+        nothing: deque<int, std::allocator<int> > = {}
+        fixed: array<short int, 3>
+          [0]: short int = 1
+          [1]: short int = 2
+          [2]: short int = 3
+        some: optional<std::string > = "some"
+        none: optional<std::string > = nullopt
+        text: variant<int, std::string > = string
+          [1]: string = "text"
+        number: variant<int, std::string > = int
+          [0]: int = 5
+        triple: tuple<int, std::string, double>
+          [0]: int = 1
+          [1]: string = "two"
+          [2]: double = 3.0
+        pair: pair<int, char>
+          first: int = 1
+          second: char = 120 'x'
+        shared: shared_ptr<Shape> = 0x… (shared by 2)
+          *: Square
+            Named: Named
+              name: string = "named"
+            Shape: Shape
+              id: int = 1
+            side: double = 2.0
+        copy: shared_ptr<Shape> = 0x… (shared by 2)
+          *: Square
+            Named: Named
+              name: string = "named"
+            Shape: Shape
+              id: int = 1
+            side: double = 2.0
+        weak: weak_ptr<Shape> = 0x… (shared by 2)
+          *: Square
+            Named: Named
+              name: string = "named"
+            Shape: Shape
+              id: int = 1
+            side: double = 2.0
+        gone: weak_ptr<Shape> = (its object is gone)
+        unique: unique_ptr<Shape, std::default_delete<Shape> > = 0x…
+          *: Square
+            Named: Named
+              name: string = "named"
+            Shape: Shape
+              id: int = 1
+            side: double = 2.0
+        bits: vector<bool, std::allocator<bool> > = 4 bits: 1011
+        nested: vector<std::vector<int, std::allocator<int> >, std::allocator<std::vector<int, std::allocator<int> > > >
+          [0]: vector<int, std::allocator<int> >
+            [0]: int = 1
+          [1]: vector<int, std::allocator<int> >
+            [0]: int = 2
+            [1]: int = 3
+        view: string_view = "view"
+        counter: atomic<int> = 3
+        pause: milliseconds = 250
+        access: Access = READ | RUN
+        odd: Access = 9 (none of its names)
+        fields: Bits
+          low: unsigned int = 5
+          middle: int = -3
+          high: long unsigned int = 135056262347
+          flag: bool = true
+        word: Word
+          whole: unsigned int = 67305985
+          bytes: unsigned char[4] = b"\x01\x02\x03\x04"
+        member: int Bottom::* = offset 28
+        method: double () Shape::* = virtual function 2
+        function: void (*)() = 0x… <abort>
+    "#]].assert_eq(&show_variables(&capture, "stop"));
+}

@@ -292,3 +292,153 @@ fn locals_of_async_functions_survive_inlining() {
         assert!(locals.contains(expected), "{locals}");
     }
 }
+
+#[test]
+fn types_of_the_standard_library() {
+    let program = build("std_types.rs", "rustc", &["--edition=2021", "-g"]);
+    let capture = run_until_stop(&program.path).capture();
+    expect![[r#"
+        started: Instant = <clock>
+        shared: Rc<dyn std_types::Shape> = 0x… (shared by 1)
+          *: Square
+            side: f64 = 2.0
+        aligned: Arc<dyn std_types::Shape> = 0x… (shared by 2)
+          *: Aligned
+            0: u8 = 9
+        also: Arc<dyn std_types::Shape> = 0x… (shared by 2)
+          *: Aligned
+            0: u8 = 9
+        slice: Arc<[u32]>
+          [0]: u32 = 1
+          [1]: u32 = 2
+          [2]: u32 = 3
+        weak: Weak<[u32]>
+          [0]: u32 = 1
+          [1]: u32 = 2
+          [2]: u32 = 3
+        dangling: Weak<u32> = (of nothing)
+        gone: Weak<u8> = (its value is gone)
+        cell: Cell<u8> = 3
+        borrowed: RefCell<u32> = borrowed 2 times
+          value: u32 = 4
+        first: Ref<u32>
+          value: NonNull<u32> = 0x…
+            *: u32 = 4
+          borrow: BorrowRef
+            borrow: &core::cell::Cell<isize> = 0x…
+              *: Cell<isize> = 2
+        second: Ref<u32>
+          value: NonNull<u32> = 0x…
+            *: u32 = 4
+          borrow: BorrowRef
+            borrow: &core::cell::Cell<isize> = 0x…
+              *: Cell<isize> = 2
+        changing: RefCell<alloc::string::String> = mutably borrowed
+          value: String = "text"
+        change: RefMut<alloc::string::String>
+          value: NonNull<alloc::string::String> = "text"
+          borrow: BorrowRefMut
+            borrow: &core::cell::Cell<isize> = 0x…
+              *: Cell<isize> = -1
+          marker: PhantomData<&mut alloc::string::String> = PhantomData
+        poisoned: Arc<std::sync::poison::mutex::Mutex<u8>> = 0x… (shared by 1)
+          *: Mutex<u8> = unlocked, poisoned
+            data: u8 = 1
+        inner: Arc<std::sync::poison::mutex::Mutex<u8>> = 0x… (shared by 1)
+          *: Mutex<u8> = unlocked, poisoned
+            data: u8 = 1
+        _failed: Result<(), alloc::boxed::Box<(dyn core::any::Any + core::marker::Send)>> = Err
+          0: alloc::boxed::Box<(dyn core::any::Any + core::marker::Send)> = 0x1
+            *: () = ()
+        held: Mutex<u8> = locked
+          data: u8 = 2
+        guard: Result<std::sync::poison::mutex::MutexGuard<u8>, std::sync::poison::PoisonError<std::sync::poison::mutex::MutexGuard<u8>>> = Ok
+          0: MutexGuard<u8>
+            lock: &std::sync::poison::mutex::Mutex<u8> = 0x…
+              *: Mutex<u8> = locked
+                data: u8 = 2
+            poison: Guard
+              panicking: bool = false
+        readers: RwLock<u16> = locked by 2 for reading
+          data: u16 = 5
+        reading: (core::result::Result<std::sync::poison::rwlock::RwLockReadGuard<u16>, std::sync::poison::PoisonError<std::sync::poison::rwlock::RwLockReadGuard<u16>>>, core::result::Result<std::sync::poison::rwlock::RwLockReadGuard<u16>, std::sync::poison::PoisonError<std::sync::poison::rwlock::RwLockReadGuard<u16>>>)
+          0: Result<std::sync::poison::rwlock::RwLockReadGuard<u16>, std::sync::poison::PoisonError<std::sync::poison::rwlock::RwLockReadGuard<u16>>> = Ok
+            0: RwLockReadGuard<u16>
+              data: NonNull<u16> = 0x…
+                *: u16 = 5
+              inner_lock: &std::sys::sync::rwlock::futex::RwLock = 0x…
+                *: RwLock
+                  state: AtomicU32 = 2
+                  writer_notify: AtomicU32 = 0
+          1: Result<std::sync::poison::rwlock::RwLockReadGuard<u16>, std::sync::poison::PoisonError<std::sync::poison::rwlock::RwLockReadGuard<u16>>> = Ok
+            0: RwLockReadGuard<u16>
+              data: NonNull<u16> = 0x…
+                *: u16 = 5
+              inner_lock: &std::sys::sync::rwlock::futex::RwLock = 0x…
+                *: RwLock
+                  state: AtomicU32 = 2
+                  writer_notify: AtomicU32 = 0
+        writer: RwLock<u16> = locked for writing
+          data: u16 = 6
+        writing: Result<std::sync::poison::rwlock::RwLockWriteGuard<u16>, std::sync::poison::PoisonError<std::sync::poison::rwlock::RwLockWriteGuard<u16>>> = Ok
+          0: RwLockWriteGuard<u16>
+            lock: &std::sync::poison::rwlock::RwLock<u16> = 0x…
+              *: RwLock<u16> = locked for writing
+                data: u16 = 6
+            poison: Guard
+              panicking: bool = false
+        once: OnceLock<u32> = 7
+        unset: OnceLock<u32> = (not set yet)
+        lazy: LazyLock<u32, fn() -> u32> = 8
+        local: OnceCell<u8> = Some
+          0: u8 = 9
+        owned: Cow<str> = Owned
+          0: String = "owned"
+        lent: Cow<str> = Borrowed
+          0: &str = "lent"
+        c_text: CString = "c text"
+        c_lent: &core::ffi::c_str::CStr = "c text"
+        os_text: OsString = "os text"
+        os_lent: &std::ffi::os_str::OsStr = "os text"
+        path: &std::path::Path = "/tmp/x"
+        set: HashSet<u8>
+          [0]: u8 = 1
+        sorted: BTreeSet<&str>
+          [0]: &str = "a"
+          [1]: &str = "b"
+        heap: BinaryHeap<u8> = b"\x03\x01\x02"
+        pause: Duration = 1.5ms
+        birthday: SystemTime = 2001-09-09T01:46:40.000000005Z
+        positive: Option<core::num::nonzero::NonZero<u32>> = Some
+          0: NonZero<u32> = 4
+        range: Range<u8>
+          start: u8 = 1
+          end: u8 = 5
+        negative: i128 = -170141183460469231731687303715884105728
+        captured: u8 = 3
+        closure: {closure_env#2}
+          captured: u8 = 3
+        kept: ManuallyDrop<alloc::string::String> = "kept"
+        nothing: MaybeUninit<u32> = <it may not have been initialised>
+        pinned: Pin<alloc::boxed::Box<u32>> = 0x…
+          *: u32 = 5
+        nested: &[&[u8]]
+          [0]: &[u8] = b"\x01\x02"
+          [1]: &[u8] = b"\x03"
+        words: &[&str]
+          [0]: &str = "one"
+          [1]: &str = "two"
+        either: Either
+          whole: u32 = 131073
+          halves: [u16; 2]
+            [0]: u16 = 1
+            [1]: u16 = 2
+    "#]].assert_eq(&show_variables(&capture, "stop").replace(&clock(&capture), "<clock>"));
+}
+
+/// What `Instant::now` said.
+fn clock(capture: &freezeframe_model::Capture) -> String {
+    let shown = show_variables(capture, "stop");
+    let line = shown.lines().find(|line| line.starts_with("started:")).expect("an argument");
+    line.split(" = ").nth(1).expect("a value").to_owned()
+}

@@ -1,5 +1,7 @@
 //! What a core says besides memory: threads, process, signal, mapped files (core(5), `include/uapi/linux/elf.h`).
 
+use std::sync::Arc;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -11,6 +13,8 @@ use crate::memory::Memory;
 
 const NT_PRSTATUS: u32 = 1;
 const NT_PRPSINFO: u32 = 3;
+/// What the XSAVE instruction wrote (Linux).
+const NT_X86_XSTATE: u32 = 0x202;
 const NT_AUXV: u32 = 6;
 const NT_SIGINFO: u32 = 0x5349_4749;
 const NT_FILE: u32 = 0x4649_4c45;
@@ -40,6 +44,7 @@ pub(super) struct CoreThread {
     id: i32,
     signal: u16,
     registers: arch::CoreRegisters,
+    vectors: Option<Arc<arch::Vectors>>,
 }
 
 #[derive(Default)]
@@ -107,6 +112,7 @@ impl Notes {
                     signal: u16_at(description, 12)?,
                     id: i32_at(description, 32)?,
                     registers: arch::CoreRegisters::read(description)?,
+                    vectors: None,
                 });
             }
             NT_PRPSINFO => {
@@ -124,6 +130,10 @@ impl Notes {
                 let number = i32_at(description, 0).filter(|number| *number > 0)?;
                 let (code, address) = (i32_at(description, 8)?, u64_at(description, 16)?);
                 self.process.signal = Some(CoreSignal { number, code: Some(code), address: Some(address) });
+            }
+            // Of the thread whose note came before.
+            NT_X86_XSTATE => {
+                self.threads.last_mut()?.vectors = arch::Vectors::from_xsave(description).map(Arc::new);
             }
             NT_AUXV => {
                 let words = description.chunks_exact(16).take(AUXILIARY_MAX);
@@ -159,7 +169,10 @@ impl Notes {
                 state: thread.registers.state(),
                 futex: thread.registers.futex(),
                 thread_pointer: thread.registers.thread_pointer(),
-                registers: thread.registers.registers(),
+                registers: arch::Registers {
+                    vectors: thread.vectors.clone(),
+                    ..thread.registers.registers()
+                },
                 ..StoppedThread::default()
             });
         }

@@ -9,6 +9,7 @@ use super::{Attribute, Die, Entry, Patience, Unit, View};
 use crate::demangle;
 use crate::expression::Reader;
 use crate::index::bytes::{Put, Take};
+use crate::language::same_name;
 
 /// Entries of one unit that are looked at; LLVM's largest units stay well below.
 const ENTRIES_MAX: usize = 20_000_000;
@@ -259,7 +260,7 @@ impl<'a> View<'a> {
 
     /// Whether an entry's code includes the address; `None` where it has no code of its own.
     fn covers(&self, unit: &Unit<'a>, entry: &Entry<'a>, address: u64) -> Option<bool> {
-        let mut ranges = self.dwarf.die_ranges(&unit.unit, entry).ok()?;
+        let mut ranges = unit.dwarf.die_ranges(&unit.unit, entry).ok()?;
         let mut any = false;
         while let Ok(Some(range)) = ranges.next() {
             any = true;
@@ -313,10 +314,11 @@ impl<'a> View<'a> {
     /// An entry's own name, then those of the scopes around it, outwards.
     fn path(&self, die: Die) -> Option<Vec<String>> {
         let mut parts = vec![self.name(die)?];
-        let around =
-            self.functions(die.unit).map(|functions| functions.around(die.offset)).unwrap_or_default();
-        for offset in around {
-            let scope = Die { unit: die.unit, offset };
+        // A definition outside of its scope, as in type units, stands for a declaration inside.
+        let declared = self.origins(die).last().map_or(die, |(declared, _, _)| *declared);
+        let scopes = self.functions(declared.unit);
+        for offset in scopes.map(|functions| functions.around(declared.offset)).unwrap_or_default() {
+            let scope = Die { unit: declared.unit, offset };
             let is_namespace =
                 || self.entry(scope).is_some_and(|(_, entry)| entry.tag() == gimli::DW_TAG_namespace);
             let anonymous = || is_namespace().then(|| "(anonymous namespace)".to_owned());
@@ -330,9 +332,9 @@ impl<'a> View<'a> {
         let (unit, entry) = self.entry(function)?;
         let entry_pc = entry.attr_value(gimli::DW_AT_entry_pc);
         match entry_pc.or_else(|| entry.attr_value(gimli::DW_AT_low_pc)) {
-            Some(value) => self.dwarf.attr_address(&unit.unit, value).ok()?,
+            Some(value) => unit.dwarf.attr_address(&unit.unit, value).ok()?,
             // The unlikely parts of a function that was split come last.
-            None => self.dwarf.die_ranges(&unit.unit, &entry).ok()?.next().ok()?.map(|range| range.begin),
+            None => unit.dwarf.die_ranges(&unit.unit, &entry).ok()?.next().ok()?.map(|range| range.begin),
         }
     }
 
@@ -374,6 +376,33 @@ impl<'a> View<'a> {
         let layout = self.type_of(vtable)?;
         let (_, entry) = self.entry(layout)?;
         self.resolve(layout.unit, entry.attr_value(gimli::DW_AT_containing_type)?)
+    }
+
+    /// The class or struct of this name, within its scopes, of those that the units which were read so far describe.
+    pub(crate) fn type_named(&self, path: &str) -> Option<Die> {
+        const SEARCH_TIME: std::time::Duration = std::time::Duration::from_millis(300);
+        let mut patience = Patience::of(SEARCH_TIME);
+        for (number, functions) in self.kept_functions() {
+            let Some(unit) = self.unit(number) else { continue };
+            for (offset, _) in &functions.scopes {
+                if patience.is_over() {
+                    return None;
+                }
+                let Ok(entry) = unit.unit.entry(UnitOffset(*offset)) else { continue };
+                let is_class = matches!(entry.tag(), gimli::DW_TAG_class_type | gimli::DW_TAG_structure_type);
+                if !is_class || entry.has_attr(gimli::DW_AT_declaration) {
+                    continue;
+                }
+                let die = Die { unit: number, offset: UnitOffset(*offset) };
+                let ends = self.name(die).is_some_and(|name| {
+                    path.ends_with(name.rsplit([' ', '>', ':']).next().unwrap_or_default())
+                });
+                if ends && self.qualified_name(die).is_some_and(|name| same_name(&name, path)) {
+                    return Some(die);
+                }
+            }
+        }
+        None
     }
 
     /// An attribute of the entry or of what it is an instance of, with the unit it was found in.

@@ -6,13 +6,12 @@ use std::rc::Rc;
 use gimli::{AttributeValue, Expression, Location, Piece};
 
 use super::{Attribute, Die, Unit, View};
+use crate::arch;
 use crate::expression::{Absent, Environment, Reader, evaluate};
 use crate::memory::Memory;
 
 /// Largest value that is put together from pieces, in bytes.
 const HELD_BYTES_MAX: u64 = 64 * 1024;
-/// Types of one value that are followed to find its size.
-const TYPES_MAX: usize = 32;
 
 /// Where a value, or a part of one, can be read.
 #[derive(Clone, Debug)]
@@ -28,12 +27,14 @@ pub(crate) enum Spot {
 pub(crate) struct Held {
     bytes: Vec<u8>,
     missing: Vec<(Range<usize>, Absent)>,
+    /// Pointers that the compiler optimised away although it kept what they point to: where they would lie, and the target.
+    implied: Vec<(u64, Spot)>,
 }
 
 impl Spot {
     /// A value whose bytes are known.
     pub(crate) fn of_bytes(bytes: Vec<u8>) -> Self {
-        Self::Held(Rc::new(Held { bytes, missing: Vec::new() }), 0)
+        Self::Held(Rc::new(Held { bytes, ..Held::default() }), 0)
     }
 
     /// The part that begins `offset` bytes further.
@@ -42,6 +43,12 @@ impl Spot {
             Self::Memory(address) => Self::Memory(address.wrapping_add(offset)),
             Self::Held(held, base) => Self::Held(held.clone(), base.saturating_add(offset)),
         }
+    }
+
+    /// What the pointer here would point to, where there is no pointer any more.
+    pub(crate) fn implied(&self) -> Option<Spot> {
+        let Self::Held(held, base) = self else { return None };
+        held.implied.iter().find(|(at, _)| at == base).map(|(_, target)| target.clone())
     }
 
     /// `length` bytes of it, which must not be more than `max`.
@@ -98,7 +105,23 @@ impl<'a> Environment<'a> for Context<'_, 'a> {
         (self.entry_value)(expression)
     }
     fn indexed_address(&self, index: gimli::DebugAddrIndex) -> Result<u64, Absent> {
-        Ok(self.view.dwarf.address(&self.unit.unit, index)?)
+        Ok(self.unit.dwarf.address(&self.unit.unit, index)?)
+    }
+    fn thread_local(&self, offset: u64) -> Result<u64, Absent> {
+        let fs_base = self.registers.fs_base;
+        crate::thread_local::address(self.view.program, self.memory, fs_base, self.bias, offset)
+    }
+    fn called(&self, entry: gimli::DieReference<usize>) -> Result<Reader<'a>, Absent> {
+        let reference = match entry {
+            gimli::DieReference::UnitRef(offset) => AttributeValue::UnitRef(offset),
+            gimli::DieReference::DebugInfoRef(offset) => AttributeValue::DebugInfoRef(offset),
+        };
+        let die = self.view.resolve(self.unit.number, reference).ok_or(Absent::Damaged)?;
+        let (unit, entry) = self.view.entry(die).ok_or(Absent::Damaged)?;
+        match entry.attr_value(gimli::DW_AT_location) {
+            Some(location) => Ok(self.expression(&unit, location)?.0),
+            None => Ok(Reader::new(&[], gimli::LittleEndian)),
+        }
     }
     fn base_type(&self, offset: gimli::UnitOffset) -> Result<gimli::ValueType, Absent> {
         let entry = self.unit.unit.entry(offset)?;
@@ -110,30 +133,42 @@ impl<'a> Environment<'a> for Context<'_, 'a> {
 impl<'a> Context<'_, 'a> {
     /// Where the variable's value is at this frame's address.
     pub(crate) fn locate(&self, die: Die) -> Result<Spot, Absent> {
+        self.locate_through(die, 0)
+    }
+
+    fn locate_through(&self, die: Die, pointers: usize) -> Result<Spot, Absent> {
         // The concrete entry has the location; an abstract one may still have a constant.
         for (die, unit, entry) in self.view.origins(die) {
             if let Some(value) = entry.attr_value(gimli::DW_AT_const_value) {
-                return self.constant(value, self.size_of(die));
+                return self.constant(&unit, value, self.size_of(die));
             }
             if let Some(value) = entry.attr_value(gimli::DW_AT_location) {
-                return self.at_location(&unit, value, die);
+                return self.at_location(&unit, value, die, pointers);
             }
         }
         Err(Absent::OptimisedOut)
     }
 
-    fn at_location(&self, unit: &Unit<'a>, value: Attribute<'a>, die: Die) -> Result<Spot, Absent> {
+    fn at_location(
+        &self,
+        unit: &Rc<Unit<'a>>,
+        value: Attribute<'a>,
+        die: Die,
+        pointers: usize,
+    ) -> Result<Spot, Absent> {
         let expression = self.expression(unit, value)?;
         if expression.0.is_empty() {
             return Err(Absent::OptimisedOut);
         }
-        let pieces = evaluate(expression, unit.unit.encoding(), self, None)?;
+        // Its references are relative to the unit that it stands in.
+        let context = Context { unit: unit.clone(), frame_base: self.frame_base.clone(), ..*self };
+        let pieces = evaluate(expression, unit.unit.encoding(), &context, None)?;
         match pieces.as_slice() {
             [] => Err(Absent::OptimisedOut),
             [Piece { size_in_bits: None, bit_offset: None, location: Location::Address { address } }] => {
                 Ok(Spot::Memory(*address))
             }
-            pieces => self.assemble(pieces, self.size_of(die)),
+            pieces => context.assemble(pieces, self.size_of(die), pointers),
         }
     }
 
@@ -145,7 +180,7 @@ impl<'a> Context<'_, 'a> {
         if let AttributeValue::Block(block) = value {
             return Ok(Expression(block));
         }
-        let mut entries = self.view.dwarf.attr_locations(&unit.unit, value)?.ok_or(Absent::Damaged)?;
+        let mut entries = unit.dwarf.attr_locations(&unit.unit, value)?.ok_or(Absent::Damaged)?;
         while let Some(entry) = entries.next()? {
             if (entry.range.begin..entry.range.end).contains(&self.address) {
                 return Ok(entry.data);
@@ -154,7 +189,7 @@ impl<'a> Context<'_, 'a> {
         Err(Absent::OptimisedOut)
     }
 
-    fn constant(&self, value: Attribute<'a>, size: Option<u64>) -> Result<Spot, Absent> {
+    fn constant(&self, unit: &Unit<'a>, value: Attribute<'a>, size: Option<u64>) -> Result<Spot, Absent> {
         if let AttributeValue::Block(block) = value {
             let mut bytes = block.slice().to_vec();
             // Compilers leave out the padding of x87 numbers.
@@ -169,83 +204,141 @@ impl<'a> Context<'_, 'a> {
             bytes.truncate(size.and_then(|size| usize::try_from(size).ok()).unwrap_or(8));
             return Ok(Spot::of_bytes(bytes));
         }
-        match self.view.dwarf.attr_string(&self.unit.unit, value) {
+        match unit.dwarf.attr_string(&unit.unit, value) {
             Ok(text) => Ok(Spot::of_bytes([text.slice(), &[0]].concat())),
             Err(_) => Err(Absent::Damaged),
         }
     }
 
     /// Copies the pieces together.
-    fn assemble(&self, pieces: &[Piece<Reader<'a>>], size: Option<u64>) -> Result<Spot, Absent> {
+    fn assemble(
+        &self,
+        pieces: &[Piece<Reader<'a>>],
+        size: Option<u64>,
+        pointers: usize,
+    ) -> Result<Spot, Absent> {
         let mut held = Held::default();
+        // In bits.
+        let mut at = 0u64;
+        let whole = size.unwrap_or(8).saturating_mul(8);
         for piece in pieces {
-            let bits = piece.size_in_bits;
-            if bits.is_some_and(|bits| bits % 8 != 0)
-                || piece.bit_offset.is_some_and(|offset| offset % 8 != 0)
-            {
-                return Err(Absent::NotDecoded("a value in pieces of bits".to_owned()));
-            }
-            let rest = size.unwrap_or(8).saturating_sub(held.bytes.len() as u64);
-            let length = bits.map_or(rest, |bits| bits / 8);
-            if length.saturating_add(held.bytes.len() as u64) > HELD_BYTES_MAX {
+            let length = piece.size_in_bits.unwrap_or(whole.saturating_sub(at));
+            let end = at.saturating_add(length);
+            if end > HELD_BYTES_MAX * 8 {
                 return Err(Absent::NotDecoded("a value of this size".to_owned()));
             }
-            let length = usize::try_from(length).map_err(|_| Absent::Damaged)?;
-            let skip = usize::try_from(piece.bit_offset.unwrap_or(0) / 8).map_err(|_| Absent::Damaged)?;
-            let start = held.bytes.len();
-            match self.piece(&piece.location, skip, length) {
-                Ok(bytes) => held.bytes.extend(bytes),
-                Err(why) => held.missing.push((start..start.saturating_add(length), why)),
+            let bytes = |bits: u64| usize::try_from(bits.div_ceil(8)).map_err(|_| Absent::Damaged);
+            held.bytes.resize(bytes(end)?, 0);
+            let target = match &piece.location {
+                Location::ImplicitPointer { value, byte_offset } => {
+                    self.implied_target(*value, *byte_offset, pointers)
+                }
+                _ => None,
+            };
+            match self.piece(&piece.location, piece.bit_offset.unwrap_or(0), length) {
+                Ok(found) => copy_bits(&found, &mut held.bytes, at, length),
+                Err(why) => {
+                    held.missing.push((usize::try_from(at / 8).unwrap_or(usize::MAX)..bytes(end)?, why))
+                }
             }
-            held.bytes.resize(start.saturating_add(length), 0);
+            held.implied.extend(target.map(|target| (at / 8, target)));
+            at = end;
         }
         if let [(range, why)] = held.missing.as_slice()
             && *range == (0..held.bytes.len())
+            && held.implied.is_empty()
         {
             return Err(why.clone());
         }
         Ok(Spot::Held(Rc::new(held), 0))
     }
 
-    fn piece(&self, location: &Location<Reader<'a>>, skip: usize, length: usize) -> Result<Vec<u8>, Absent> {
+    /// Where the target of an optimised pointer is (DWARF 5, section 2.6.1.1.4).
+    fn implied_target(&self, value: gimli::DebugInfoOffset, offset: i64, pointers: usize) -> Option<Spot> {
+        const POINTERS_MAX: usize = 4;
+        if pointers >= POINTERS_MAX {
+            return None;
+        }
+        let die = self.view.resolve(self.unit.number, AttributeValue::DebugInfoRef(value))?;
+        let target = self.locate_through(die, pointers.saturating_add(1)).ok()?;
+        u64::try_from(offset).ok().map(|offset| target.at(offset))
+    }
+
+    /// `length` bits of a piece from the bit `skip` on, from the lowest bit of the result on.
+    fn piece(&self, location: &Location<Reader<'a>>, skip: u64, length: u64) -> Result<Vec<u8>, Absent> {
+        let first = usize::try_from(skip / 8).map_err(|_| Absent::Damaged)?;
+        let bits = skip.checked_add(length).ok_or(Absent::Damaged)?;
+        let end = usize::try_from(bits.div_ceil(8)).map_err(|_| Absent::Damaged)?;
+        let count = end.checked_sub(first).ok_or(Absent::Damaged)?;
         let bytes = match location {
             Location::Address { address } => {
-                let address = address.wrapping_add(skip as u64);
-                return Ok(self.memory.read_bytes(address, length, length)?);
+                let bytes = self.memory.read_bytes(address.wrapping_add(first as u64), count, count)?;
+                return Ok(shifted(&bytes, skip % 8, length));
             }
-            Location::Register { register } if register.0 < crate::arch::REGISTERS as u16 => {
-                self.registers.get(register.0).ok_or(Absent::NotKept)?.to_le_bytes().to_vec()
-            }
-            Location::Register { .. } => return Err(Absent::NotDecoded("a vector register".to_owned())),
+            Location::Register { register } => match self.registers.vector(register.0) {
+                Some(vector) => vector.to_vec(),
+                None if self.registers.get(register.0).is_some() => {
+                    self.registers.get(register.0).unwrap_or_default().to_le_bytes().to_vec()
+                }
+                None if arch::is_unread(register.0) => {
+                    return Err(Absent::NotDecoded("a register of this kind".to_owned()));
+                }
+                None => return Err(Absent::NotKept),
+            },
             Location::Value { value } => bytes_of(*value),
             Location::Bytes { value } => value.slice().to_vec(),
-            Location::Empty => return Err(Absent::OptimisedOut),
-            Location::ImplicitPointer { .. } => return Err(Absent::OptimisedOut),
+            Location::Empty | Location::ImplicitPointer { .. } => return Err(Absent::OptimisedOut),
         };
-        let end = skip.checked_add(length).ok_or(Absent::Damaged)?;
         // A register or number is wider than the value in it, or (sign-extended constants) narrower.
         let mut wide = bytes;
         if wide.len() < end && end <= 16 {
             wide.resize(end, 0);
         }
-        wide.get(skip..end).map(<[u8]>::to_vec).ok_or(Absent::OptimisedOut)
+        let bytes = wide.get(first..end).ok_or(Absent::OptimisedOut)?;
+        Ok(shifted(bytes, skip % 8, length))
     }
 
     fn size_of(&self, die: Die) -> Option<u64> {
-        let (from, reference) = self.view.inherited(die, gimli::DW_AT_type)?;
-        let mut next = self.view.resolve(from.unit, reference);
-        for _ in 0..TYPES_MAX {
-            let die = next?;
-            let (_, entry) = self.view.entry(die)?;
-            if let Some(size) = entry.attr_value(gimli::DW_AT_byte_size) {
-                return size.udata_value();
-            }
-            if matches!(entry.tag(), gimli::DW_TAG_pointer_type | gimli::DW_TAG_reference_type) {
-                return Some(u64::from(crate::arch::ADDRESS_SIZE));
-            }
-            next = self.view.resolve(die.unit, entry.attr_value(gimli::DW_AT_type)?);
+        self.view.read_type(self.view.type_of(die)?).size
+    }
+}
+
+/// The bits from `skip` on, `length` of them.
+fn shifted(bytes: &[u8], skip: u64, length: u64) -> Vec<u8> {
+    if skip == 0 {
+        return bytes.to_vec();
+    }
+    let mut found = vec![0; bytes.len()];
+    for at in 0..length {
+        set_bit(&mut found, at, bit(bytes, at.saturating_add(skip)));
+    }
+    found
+}
+
+/// Puts `length` bits of `from` at the bit `at`.
+fn copy_bits(from: &[u8], to: &mut [u8], at: u64, length: u64) {
+    if at.is_multiple_of(8) && length.is_multiple_of(8) {
+        let (start, length) =
+            (usize::try_from(at / 8).unwrap_or(usize::MAX), usize::try_from(length / 8).unwrap_or(0));
+        let from = from.get(..length).unwrap_or(from);
+        for (to, from) in to.iter_mut().skip(start).zip(from) {
+            *to = *from;
         }
-        None
+        return;
+    }
+    for step in 0..length {
+        set_bit(to, at.saturating_add(step), bit(from, step));
+    }
+}
+
+fn bit(bytes: &[u8], at: u64) -> bool {
+    let byte = usize::try_from(at / 8).ok().and_then(|byte| bytes.get(byte));
+    byte.is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+}
+
+fn set_bit(bytes: &mut [u8], at: u64, value: bool) {
+    if let Some(byte) = usize::try_from(at / 8).ok().and_then(|byte| bytes.get_mut(byte)) {
+        *byte = *byte & !(1 << (at % 8)) | u8::from(value) << (at % 8);
     }
 }
 

@@ -1,31 +1,39 @@
 //! The debug information of one file (DWARF 4 and 5): its units, and the indexes that are worth keeping.
 //!
 //! [`DebugFile`] lives as long as the module and owns what takes time to compute; [`View`] borrows from it for the time of
-//! one capture and does the reading. Split DWARF (`.dwo`) and type units are not read.
+//! one capture and does the reading. Where units lie, and in which files, is in `unit` and `companions`.
 
+mod companions;
 pub(crate) mod functions;
+mod home;
 pub(crate) mod lines;
 pub(crate) mod location;
 pub(crate) mod stored;
+mod type_units;
 pub(crate) mod types;
+mod unit;
 mod units;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use gimli::{AttributeValue, DebugInfoOffset, LittleEndian, SectionId, UnitOffset};
+use gimli::{AttributeValue, SectionId, UnitOffset};
 
 use crate::elf::Elf;
 use crate::expression::Reader;
 use crate::index::IndexDirectory;
-use crate::language::Language;
+use crate::separate::Files;
+use companions::{Companions, Prepared};
 use functions::Functions;
+use home::Home;
 use lines::Lines;
 use stored::Stored;
+use type_units::TypeUnits;
 use types::Type;
+pub(crate) use unit::Unit;
 use units::Units;
 
 pub(crate) type Entry<'a> = gimli::DebuggingInformationEntry<Reader<'a>>;
@@ -69,8 +77,14 @@ pub(crate) struct DebugFile {
     /// Where an index of it may be.
     indexes: Option<Arc<IndexDirectory>>,
     stored: OnceLock<Option<Stored>>,
-    inflated: OnceLock<HashMap<&'static str, Vec<u8>>>,
+    prepared: Prepared,
+    companions: Companions,
     units: OnceLock<Units>,
+    supplementary_units: OnceLock<Vec<(usize, usize)>>,
+    /// Of `.debug_types`.
+    types: OnceLock<TypeUnits>,
+    /// Of `.debug_info`.
+    signatures: OnceLock<HashMap<u64, usize>>,
     functions: Mutex<HashMap<usize, Arc<Functions>>>,
     lines: Mutex<HashMap<usize, Arc<Lines>>>,
     kind: OnceLock<&'static str>,
@@ -90,13 +104,18 @@ impl DebugFile {
         elf.has_section(".debug_info") && elf.has_section(".debug_abbrev")
     }
 
-    pub(crate) fn new(separate: Option<Elf>, indexes: Option<Arc<IndexDirectory>>) -> Self {
+    /// `separate` is the file of its own that the debug information is in; `files` finds the others that belong to it.
+    pub(crate) fn new(separate: Option<Elf>, files: Files, indexes: Option<Arc<IndexDirectory>>) -> Self {
         Self {
             separate,
             indexes,
             stored: OnceLock::new(),
-            inflated: OnceLock::new(),
+            prepared: Prepared::default(),
+            companions: Companions::new(files),
             units: OnceLock::new(),
+            supplementary_units: OnceLock::new(),
+            types: OnceLock::new(),
+            signatures: OnceLock::new(),
             functions: Mutex::default(),
             lines: Mutex::default(),
             kind: OnceLock::new(),
@@ -115,28 +134,34 @@ impl DebugFile {
 
     /// The sections; `elf` is the file that they are in.
     fn dwarf<'a>(&'a self, elf: &'a Elf) -> gimli::Dwarf<Reader<'a>> {
-        let inflated = self.inflated.get_or_init(|| {
-            let names = SECTIONS.iter().filter_map(|name| Some((*name, elf.inflate(name)?)));
-            names.collect()
-        });
-        let section = |id: SectionId| -> Result<Reader<'a>, gimli::Error> {
-            let stored = || elf.section(id.name()).map(|(_, bytes)| bytes);
-            let bytes = inflated.get(id.name()).map(Vec::as_slice).or_else(stored).unwrap_or_default();
-            Ok(Reader::new(bytes, LittleEndian))
-        };
+        let section = |id: SectionId| Ok::<_, gimli::Error>(self.prepared.section(elf, id.name()));
         gimli::Dwarf::load(section).unwrap_or_default()
     }
 
-    /// Opens the debug information for reading; `elf` is the module's own file.
-    pub(crate) fn view<'a>(&'a self, elf: &'a Elf) -> View<'a> {
-        let elf = self.separate.as_ref().unwrap_or(elf);
+    /// Opens the debug information for reading; `program` is the module's own file.
+    pub(crate) fn view<'a>(&'a self, program: &'a Elf) -> View<'a> {
+        let elf = self.separate.as_ref().unwrap_or(program);
         self.stored.get_or_init(|| Stored::open(self.indexes.as_deref()?, elf));
+        let mut dwarf = self.dwarf(elf);
+        let mut losses = Vec::new();
+        if let Some(other) = self.companions.supplementary(elf) {
+            let section = |id: SectionId| Ok::<_, gimli::Error>(other.section(Some(id.name())));
+            dwarf.set_sup(gimli::Dwarf::load(section).unwrap_or_default());
+        } else if let Some((name, _)) = elf.supplementary_link() {
+            let why = format!(
+                "{name}: this supplementary file of debug information (dwz) is missing or of another build"
+            );
+            losses.push(("some names and types".to_owned(), why));
+        }
         let view = View {
             file: self,
-            dwarf: self.dwarf(elf),
+            program,
+            dwarf: Arc::new(dwarf),
+            package: OnceCell::new(),
             units: RefCell::default(),
             types: RefCell::default(),
             nesting: Cell::new(0),
+            losses: RefCell::new(losses),
         };
         self.kind.get_or_init(|| {
             let stored = view.stored().map(Stored::has_variables);
@@ -146,39 +171,20 @@ impl DebugFile {
     }
 }
 
-/// The sections that may be compressed.
-const SECTIONS: [&str; 13] = [
-    ".debug_abbrev",
-    ".debug_addr",
-    ".debug_aranges",
-    ".debug_info",
-    ".debug_line",
-    ".debug_line_str",
-    ".debug_loc",
-    ".debug_loclists",
-    ".debug_ranges",
-    ".debug_rnglists",
-    ".debug_str",
-    ".debug_str_offsets",
-    ".debug_types",
-];
-
-/// A unit whose header and root were read.
-pub(crate) struct Unit<'a> {
-    pub(crate) unit: gimli::Unit<Reader<'a>>,
-    pub(crate) language: Language,
-    /// Directory that the compiler ran in.
-    pub(crate) directory: String,
-}
-
 /// The debug information of one file, for the time of one capture.
 pub(crate) struct View<'a> {
     file: &'a DebugFile,
-    pub(crate) dwarf: gimli::Dwarf<Reader<'a>>,
+    /// The module's own file.
+    pub(crate) program: &'a Elf,
+    /// The sections of the file itself; a unit of another file knows its own.
+    dwarf: Arc<gimli::Dwarf<Reader<'a>>>,
+    package: OnceCell<Option<gimli::DwarfPackage<Reader<'a>>>>,
     units: RefCell<HashMap<usize, Option<Rc<Unit<'a>>>>>,
     types: RefCell<HashMap<Die, Rc<Type>>>,
     /// Types that are being read, each for the one before it.
     nesting: Cell<usize>,
+    /// What is missing, and why.
+    losses: RefCell<Vec<(String, String)>>,
 }
 
 impl<'a> View<'a> {
@@ -207,33 +213,13 @@ impl<'a> View<'a> {
         self.index().len()
     }
 
-    /// A unit by number.
-    pub(crate) fn unit(&self, number: usize) -> Option<Rc<Unit<'a>>> {
-        if let Some(unit) = self.units.borrow().get(&number) {
-            return unit.clone();
-        }
-        let unit = self.read_unit(number).map(Rc::new);
-        self.units.borrow_mut().insert(number, unit.clone());
-        unit
-    }
-
-    fn read_unit(&self, number: usize) -> Option<Unit<'a>> {
-        let offset = self.index().offset(number)?;
-        let header = self.dwarf.debug_info.header_from_offset(DebugInfoOffset(offset)).ok()?;
-        let unit = self.dwarf.unit(header).ok()?;
-        let language = match unit.entry(unit.header.root_offset()).ok()?.attr_value(gimli::DW_AT_language) {
-            Some(AttributeValue::Language(language)) => Language::of(language),
-            _ => Language::Other,
-        };
-        let directory = unit.comp_dir.map(|directory| lossy(directory)).unwrap_or_default();
-        Some(Unit { unit, language, directory })
-    }
-
     /// Functions and scopes of a unit, by address and by place.
     pub(crate) fn functions(&self, number: usize) -> Option<Arc<Functions>> {
         self.kept(&self.file.functions, number, |unit| {
-            let stored = self.stored().and_then(|stored| stored.functions(number));
-            stored.unwrap_or_else(|| Functions::read(&self.dwarf, &unit.unit, &mut Patience::new()))
+            // Only units that lie in the file itself are in its index.
+            let is_own = !unit.is_split() && Home::of(number) == Home::Main(number);
+            let stored = self.stored().filter(|_| is_own).and_then(|stored| stored.functions(number));
+            stored.unwrap_or_else(|| Functions::read(&unit.dwarf, &unit.unit, &mut Patience::new()))
         })
     }
 
@@ -245,7 +231,10 @@ impl<'a> View<'a> {
 
     /// The line table of a unit.
     pub(crate) fn lines(&self, number: usize) -> Option<Arc<Lines>> {
-        self.kept(&self.file.lines, number, |unit| Lines::read(&self.dwarf, &unit.unit))
+        self.kept(&self.file.lines, number, |unit| {
+            let (dwarf, unit) = unit.with_lines();
+            Lines::read(dwarf, unit)
+        })
     }
 
     fn kept<T>(
@@ -271,15 +260,6 @@ impl<'a> View<'a> {
         Some((unit, entry))
     }
 
-    /// What a reference attribute of an entry in unit `from` refers to.
-    pub(crate) fn resolve(&self, from: usize, value: Attribute<'a>) -> Option<Die> {
-        match value {
-            AttributeValue::UnitRef(offset) => Some(Die { unit: from, offset }),
-            AttributeValue::DebugInfoRef(offset) => self.index().entry(offset.0),
-            _ => None,
-        }
-    }
-
     /// The entry and then those that it is an instance or a definition of, nearest first.
     pub(crate) fn origins(&self, die: Die) -> Vec<(Die, Rc<Unit<'a>>, Entry<'a>)> {
         let mut found = Vec::new();
@@ -299,7 +279,7 @@ impl<'a> View<'a> {
 
     /// An attribute's text.
     pub(crate) fn text(&self, unit: &Unit<'a>, value: Attribute<'a>) -> Option<String> {
-        self.dwarf.attr_string(&unit.unit, value).ok().map(lossy)
+        unit.dwarf.attr_string(&unit.unit, value).ok().map(lossy)
     }
 
     /// Whether entries describe more than functions and lines: one unit with a type settles it.
@@ -308,14 +288,12 @@ impl<'a> View<'a> {
         const LOOKED_AT: usize = 64;
         let units = self.index().len();
         (0..units.min(LOOKED_AT)).chain((units.saturating_sub(LOOKED_AT)..units).rev()).any(|number| {
-            let Some(unit) = self.unit(number) else { return false };
-            let header = unit.unit.header;
-            let abbreviations = header.abbreviations(&self.dwarf.debug_abbrev);
-            abbreviations.is_ok_and(|abbreviations| {
-                let codes = (1..2000).map_while(|code| abbreviations.get(code));
-                let mut tags = codes.map(gimli::Abbreviation::tag);
-                tags.any(|tag| tag == gimli::DW_TAG_formal_parameter || tag == gimli::DW_TAG_base_type)
-            })
+            let Some(unit) = self.own_unit(number) else { return false };
+            let codes = (1..2000).map_while(|code| unit.abbreviations.get(code));
+            let mut tags = codes.map(gimli::Abbreviation::tag);
+            // What a skeleton stands for is not opened for this: whoever splits it has more than line tables.
+            unit::is_skeleton(&unit)
+                || tags.any(|tag| tag == gimli::DW_TAG_formal_parameter || tag == gimli::DW_TAG_base_type)
         })
     }
 }

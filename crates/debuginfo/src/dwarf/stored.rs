@@ -15,6 +15,7 @@ use crate::elf::Elf;
 use crate::index::bytes::{Put, Take};
 use crate::index::file::IndexFile;
 use crate::index::{IndexDirectory, IndexName};
+use crate::separate::Files;
 
 /// To be raised whenever something else is read from the same debug information.
 const VERSION: u64 = 1;
@@ -61,6 +62,10 @@ impl Stored {
 /// too little to be worth it.
 fn name(elf: &Elf) -> Option<IndexName> {
     let build = elf.linked_build_id()?;
+    // Its names are in another file, which may be there today and missing tomorrow.
+    if elf.supplementary_link().is_some() {
+        return None;
+    }
     elf.sections().find(|(name, place, _)| *name == ".debug_info" && place.len() >= WORTH_BYTES)?;
     let mut identity = Put::default();
     identity.number(VERSION);
@@ -81,7 +86,7 @@ fn name(elf: &Elf) -> Option<IndexName> {
 pub(crate) fn write(directory: &IndexDirectory, elf: &Elf) -> io::Result<bool> {
     let Some(name) = name(elf) else { return Ok(false) };
     directory.write(&name, |writer| {
-        let debug = DebugFile::new(None, None);
+        let debug = DebugFile::new(None, Files::nowhere(), None);
         let mut patience = Patience::of(WRITING_TIME);
         let dwarf = debug.dwarf(elf);
         let units = debug.units.get_or_init(|| Units::read(&dwarf, &mut patience));

@@ -45,6 +45,8 @@ pub(crate) enum Shape {
         names: Vec<(i128, String)>,
     },
     Function,
+    /// C++'s pointers to members; to functions where the flag says so.
+    MemberPointer(bool),
     /// `void` and `nullptr_t`.
     Nothing,
     /// A type of this kind is not read.
@@ -57,6 +59,8 @@ pub(crate) struct Record {
     pub(crate) members: Vec<Member>,
     /// Type parameters by name.
     pub(crate) parameters: Vec<(String, Die)>,
+    /// Those of a parameter pack.
+    pack: Vec<Die>,
     pub(crate) variants: Option<Variants>,
     pub(crate) is_declaration: bool,
 }
@@ -67,6 +71,8 @@ pub(crate) struct Member {
     pub(crate) kind: Option<Die>,
     /// Bytes from the beginning of the record; `None` where it depends on the value (virtual bases).
     pub(crate) offset: Option<u64>,
+    /// What computes the place from the record's address, where it depends on the value.
+    pub(crate) computed: Option<(Vec<u8>, gimli::Encoding)>,
     /// Bits from the beginning of the record, and how many.
     pub(crate) bits: Option<(u64, u64)>,
     pub(crate) is_base: bool,
@@ -125,6 +131,11 @@ impl Type {
 }
 
 impl Record {
+    /// The types of a parameter pack, in order.
+    pub(crate) fn pack(&self) -> impl Iterator<Item = Die> {
+        self.pack.iter().copied()
+    }
+
     pub(crate) fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
     }
@@ -162,6 +173,11 @@ impl<'a> View<'a> {
         let mut at = named;
         for _ in 0..WRAPPERS_MAX {
             let Some((unit, entry)) = self.entry(at) else { return Type::unread(named, "unreadable") };
+            // Described in a unit of its own; what stands here is a declaration, if anything.
+            if let Some(described) = self.elsewhere(at, &entry) {
+                at = described;
+                continue;
+            }
             if !is_wrapper(entry.tag()) {
                 return self.build_plain(at, &unit, &entry, name);
             }
@@ -202,6 +218,11 @@ impl<'a> View<'a> {
                 Shape::Enumeration { signed, names: self.enumerators(die, unit) }
             }
             gimli::DW_TAG_subroutine_type => Shape::Function,
+            gimli::DW_TAG_ptr_to_member_type => {
+                let to_function = inner.is_some_and(|inner| self.is_function(inner));
+                size = size.or(Some(if to_function { 16 } else { 8 }));
+                Shape::MemberPointer(to_function)
+            }
             gimli::DW_TAG_unspecified_type => Shape::Nothing,
             _ => Shape::Other,
         };
@@ -210,7 +231,13 @@ impl<'a> View<'a> {
             size = count.and_then(|count| count.checked_mul(self.read_type(*element).size?));
         }
         let path = self.qualified_name(die).unwrap_or_default();
-        Type { die, name, path, size, language: unit.language, shape }
+        Type { die, name, path, size, language: unit.language(), shape }
+    }
+
+    /// The entry in a type unit that an entry stands for.
+    fn elsewhere(&self, die: Die, entry: &Entry<'a>) -> Option<Die> {
+        let described = self.resolve(die.unit, entry.attr_value(gimli::DW_AT_signature)?)?;
+        (described != die).then_some(described)
     }
 
     fn is_signed(&self, die: Die) -> bool {
@@ -257,10 +284,12 @@ impl<'a> View<'a> {
         let mut variants: Option<Variants> = None;
         let mut discriminant = None;
         let mut part_depth = None;
+        let mut in_pack = false;
         self.children(die, unit, 3, |depth, entry| {
             // Members of nested types are theirs: only a variant part is looked into.
             if depth == 1 {
                 part_depth = None;
+                in_pack = false;
             }
             match (depth, entry.tag()) {
                 // Static members have no place in the record.
@@ -275,6 +304,11 @@ impl<'a> View<'a> {
                     let kind =
                         entry.attr_value(gimli::DW_AT_type).and_then(|kind| self.resolve(die.unit, kind));
                     record.parameters.extend(name.zip(kind));
+                }
+                (1, gimli::DW_TAG_GNU_template_parameter_pack) => in_pack = true,
+                (2, gimli::DW_TAG_template_type_parameter) if in_pack => {
+                    let kind = entry.attr_value(gimli::DW_AT_type);
+                    record.pack.extend(kind.and_then(|kind| self.resolve(die.unit, kind)));
                 }
                 (1, gimli::DW_TAG_variant_part) => {
                     part_depth = Some(1);
@@ -338,6 +372,12 @@ impl<'a> View<'a> {
             }
             Some(constant) => constant.udata_value(),
         };
+        let computed = match value(gimli::DW_AT_data_member_location) {
+            Some(AttributeValue::Exprloc(expression)) if offset.is_none() => {
+                Some((expression.0.slice().to_vec(), unit.unit.encoding()))
+            }
+            _ => None,
+        };
         let bits = count(gimli::DW_AT_bit_size).map(|size| {
             let begin = match (count(gimli::DW_AT_data_bit_offset), count(gimli::DW_AT_bit_offset)) {
                 (Some(begin), _) => begin,
@@ -353,7 +393,7 @@ impl<'a> View<'a> {
             (begin, size)
         });
         let is_artificial = name.starts_with("_vptr");
-        Member { name, kind, offset, bits, is_base, is_artificial }
+        Member { name, kind, offset, computed, bits, is_base, is_artificial }
     }
 
     fn dimensions(&self, die: Die, unit: &Unit<'a>) -> Vec<Option<u64>> {
@@ -393,7 +433,13 @@ impl<'a> View<'a> {
             return "…".to_owned();
         }
         if let Some(name) = entry.attr_value(gimli::DW_AT_name).and_then(|name| self.text(&unit, name)) {
-            return if unit.language == Language::Rust { language::without_defaults(&name) } else { name };
+            return match unit.language() {
+                Language::Rust => language::without_defaults(&name),
+                _ => language::with_short_strings(name),
+            };
+        }
+        if let Some(described) = self.elsewhere(die, &entry) {
+            return self.type_name(Some(described), depth.saturating_add(1));
         }
         let inner = entry.attr_value(gimli::DW_AT_type).and_then(|inner| self.resolve(die.unit, inner));
         let inner_name = || self.type_name(inner, depth.saturating_add(1));
@@ -404,13 +450,18 @@ impl<'a> View<'a> {
             },
             gimli::DW_TAG_reference_type => format!("{} &", inner_name()),
             gimli::DW_TAG_rvalue_reference_type => format!("{} &&", inner_name()),
+            gimli::DW_TAG_ptr_to_member_type => {
+                let of = entry.attr_value(gimli::DW_AT_containing_type);
+                let of = of.and_then(|of| self.resolve(die.unit, of));
+                format!("{} {}::*", inner_name(), self.type_name(of, depth.saturating_add(1)))
+            }
             gimli::DW_TAG_const_type => format!("const {}", inner_name()),
             gimli::DW_TAG_volatile_type => format!("volatile {}", inner_name()),
             gimli::DW_TAG_atomic_type => format!("_Atomic {}", inner_name()),
             gimli::DW_TAG_restrict_type => inner_name(),
             gimli::DW_TAG_array_type => {
                 let counts = self.dimensions(die, &unit);
-                if unit.language == Language::Rust {
+                if unit.language() == Language::Rust {
                     let count = |count: &Option<u64>| count.map_or("_".to_owned(), |count| count.to_string());
                     return counts
                         .iter()

@@ -11,7 +11,7 @@ use crate::expression::Reader;
 use crate::index::bytes::{Put, Take};
 
 /// Compilation units per file; the largest programs have some ten thousands.
-const UNITS_MAX: usize = 1_000_000;
+pub(super) const UNITS_MAX: usize = 1_000_000;
 /// Ranges of all units of a file together.
 const RANGES_MAX: usize = 16_000_000;
 

@@ -29,10 +29,9 @@ pub(super) fn decode(
             let (pointer_type, pointer) = decoder.member(kind, "_M_str", spot)?;
             Some(decoder.text(decoder.word(&pointer_type, &pointer).ok()?, length))
         }
-        "std::vector" => vector(decoder, kind, spot, depth),
+        "std::vector" if !kind.name.starts_with("vector<bool") => vector(decoder, kind, spot, depth),
         "std::unique_ptr" => owned(decoder, kind, "_M_head_impl", spot, depth),
-        "std::shared_ptr" => owned(decoder, kind, "_M_ptr", spot, depth),
-        _ => None,
+        _ => super::cpp::decode(decoder, kind, spot, depth),
     }
 }
 
@@ -73,7 +72,7 @@ fn vector(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: usize)
 }
 
 /// A smart pointer, shown like a plain one.
-fn owned(
+pub(super) fn owned(
     decoder: &mut Decoder<'_, '_>,
     kind: &Type,
     name: &str,
@@ -85,7 +84,7 @@ fn owned(
 }
 
 /// A member at any depth of members and bases that is a pointer.
-fn nested(
+pub(super) fn nested(
     decoder: &Decoder<'_, '_>,
     kind: &Type,
     name: &str,
@@ -106,7 +105,7 @@ fn nested(
 }
 
 /// A member of the class or of one of its bases.
-fn inherited(
+pub(super) fn inherited(
     decoder: &Decoder<'_, '_>,
     kind: &Type,
     name: &str,

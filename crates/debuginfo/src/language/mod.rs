@@ -4,6 +4,7 @@
 //! function here.
 
 mod c;
+mod cpp;
 mod rust;
 
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use crate::dwarf::location::Spot;
 use crate::dwarf::types::Type;
 use crate::values::Decoder;
 
+pub(crate) use cpp::{dynamic_object, member_pointer, same_name, with_short_strings};
 pub(crate) use rust::{is_coroutine, saved_locals, without_defaults, without_repetition};
 
 /// Language of a compilation unit, as far as values depend on it.

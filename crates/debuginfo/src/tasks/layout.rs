@@ -144,7 +144,7 @@ fn look_through(
     found: &mut [Option<Die>],
     deadline: Instant,
 ) -> Option<()> {
-    let unit = view.unit(number).filter(|unit| unit.language == Language::Rust)?;
+    let unit = view.unit(number).filter(|unit| unit.language() == Language::Rust)?;
     let mut entries = unit.unit.entries_raw(None).ok()?;
     let mut entry = gimli::DebuggingInformationEntry::null();
     // Depth and name of the namespaces around the current entry.
@@ -165,7 +165,7 @@ fn look_through(
             around.pop();
         }
         let name = entry.attr_value(gimli::DW_AT_name)?;
-        let name = view.dwarf.attr_string(&unit.unit, name).ok()?.slice();
+        let name = unit.dwarf.attr_string(&unit.unit, name).ok()?.slice();
         if !is_struct {
             if around.len() < NAMESPACES_MAX {
                 around.push((depth, name));

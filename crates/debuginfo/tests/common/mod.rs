@@ -8,9 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use freezeframe_debuginfo::{
-    Mapping, Memory, Modules, Options, Registers, StoppedThread, Unreadable, parse_maps,
+    Mapping, Memory, Modules, Options, Registers, StoppedThread, Unreadable, Vectors, parse_maps,
 };
 use freezeframe_model::{Capture, Value, Variable};
 use freezeframe_redact::Redactor;
@@ -123,7 +124,18 @@ fn all_registers(pid: i32) -> (Registers, u64) {
         r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13,
         r.r14, r.r15, r.rip,
     ];
-    (Registers { values: values.map(Some) }, r.fs_base)
+    let registers = Registers { values: values.map(Some), fs_base: Some(r.fs_base), vectors: vectors(pid) };
+    (registers, r.fs_base)
+}
+
+fn vectors(pid: i32) -> Option<Arc<Vectors>> {
+    let mut state = vec![0u8; 16 * 1024];
+    let mut part = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
+    const NT_X86_XSTATE: usize = 0x202;
+    // SAFETY: the kernel writes at most `iov_len` bytes into `state`, which outlives the call.
+    let read = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, pid, NT_X86_XSTATE, &raw mut part) };
+    assert_eq!(read, 0);
+    Vectors::from_xsave(&state[..part.iov_len]).map(Arc::new)
 }
 
 impl Stopped {

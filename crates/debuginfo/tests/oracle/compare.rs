@@ -236,7 +236,7 @@ fn base_name(path: &str) -> &str {
 fn value_of(variable: &Variable) -> Result<&str, &str> {
     match &variable.value {
         Value::Text(text) => Ok(text),
-        Value::Unavailable(why) => Err(why),
+        Value::Unavailable(why) | Value::Cut(why) => Err(why),
         Value::Redacted(_) => Err("redacted"),
         Value::Composite => Err("not a scalar"),
     }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 
 use freezeframe_debuginfo::{IndexDirectory, Mapping, Modules, parse_maps};
@@ -218,9 +218,13 @@ impl Image {
 
 /// Opens mapped files as the process sees them, also where they were deleted or lie in another mount namespace.
 fn opener(pid: i32) -> impl Fn(&Mapping) -> io::Result<File> + Send + Sync + 'static {
+    // Debug information names further files: opening a pipe must not wait for its writer.
+    let open = |path: String| {
+        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+    };
     move |mapping| {
-        File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end))
-            .or_else(|_| File::open(format!("/proc/{pid}/root{}", mapping.path)))
+        open(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end))
+            .or_else(|_| open(format!("/proc/{pid}/root{}", mapping.path)))
     }
 }
 

@@ -153,7 +153,13 @@ impl Native {
                     roots.extend(arch::pointer_candidates(&registers));
                 }
             }
-            threads.push(stopped_thread(trap.pid, tid, failing, &registers, in_call));
+            let mut thread = stopped_thread(trap.pid, tid, failing, &registers, in_call);
+            // Floats of the innermost frame: one system call, and only where values are read at all.
+            if failing {
+                let state = ptrace::register_set(tid, arch::EXTENDED_STATE.0, arch::EXTENDED_STATE.1);
+                thread.registers.vectors = state.ok().and_then(|state| arch::vectors(&state));
+            }
+            threads.push(thread);
         }
         let mut copied = freezeframe_debuginfo::Snapshot::default();
         memory::copy(trap.pid, &stacks, &mut copied);

@@ -13,6 +13,8 @@ use crate::values::Decoder;
 
 /// Slots of a hash table that are looked at for the elements that are shown.
 const SLOTS_MAX: u64 = 65_536;
+/// What a set's map holds in place of values.
+const SET_VALUE: &str = "alloc::collections::btree::set_val::SetValZST";
 /// Levels of a B-tree: 11 elements per node make 16 levels more than any memory holds.
 const TREE_LEVELS_MAX: u64 = 16;
 
@@ -91,7 +93,7 @@ pub(super) fn hash_table(
             return Err(missing(&kind.name));
         };
         children.push(if is_map {
-            entry(decoder, (&key_type, &key), (&value_type, &value), depth)
+            decoder.entry((&key_type, &key), (&value_type, &value), depth)
         } else {
             let name = format!("[{}]", children.len());
             decoder.variable(&name, VariableRole::Member, Some(key_type.die), Ok(key), depth + 1)
@@ -99,31 +101,6 @@ pub(super) fn hash_table(
     }
     decoder.mark_rest(&mut children, items);
     Ok(Decoded::composite(children))
-}
-
-/// One entry of a map, named by its key.
-fn entry(
-    decoder: &mut Decoder<'_, '_>,
-    key: (&Rc<Type>, &Spot),
-    value: (&Rc<Type>, &Spot),
-    depth: usize,
-) -> Variable {
-    let shown = decoder.key(key.0.die, key.1.clone(), depth);
-    let name = match &shown.value {
-        freezeframe_model::Value::Text(text) => format!("[{text}]"),
-        freezeframe_model::Value::Redacted(reason) => format!("[redacted: {reason}]"),
-        _ => "[…]".to_owned(),
-    };
-    // Redaction goes by the bare key.
-    let bare = name.trim_matches(['[', ']', '"']).to_owned();
-    let mut variable =
-        decoder.variable(&bare, VariableRole::Member, Some(value.0.die), Ok(value.1.clone()), depth + 1);
-    variable.name = name;
-    if !shown.children.is_empty() {
-        let key = Variable { name: "key".to_owned(), ..shown };
-        variable.children.insert(0, key);
-    }
-    variable
 }
 
 fn find_record(
@@ -222,7 +199,12 @@ fn node_entries(
         let (Some(key), Some(value)) = (slot(decoder, &keys, index), slot(decoder, &values, index)) else {
             return Err(missing(&leaf.name));
         };
-        children.push(entry(decoder, (&key.0, &key.1), (&value.0, &value.1), depth));
+        children.push(if value.0.plain_path() == SET_VALUE {
+            let name = format!("[{}]", children.len());
+            decoder.variable(&name, VariableRole::Member, Some(key.0.die), Ok(key.1), depth + 1)
+        } else {
+            decoder.entry((&key.0, &key.1), (&value.0, &value.1), depth)
+        });
     }
     Ok(())
 }

@@ -3,8 +3,11 @@
 //! Follows member names and type parameters as rustc writes them into the debug information, at whatever depth they lie:
 //! the private layers between a `Vec` and its pointer change between releases, their meaning does not.
 
+mod cells;
 mod collections;
 mod coroutine;
+mod counted;
+mod times;
 
 use std::rc::Rc;
 
@@ -42,7 +45,9 @@ pub(super) fn decode(
         "alloc::string::String" => string(decoder, kind, spot),
         "alloc::vec::Vec" => vector(decoder, kind, spot, depth),
         "alloc::collections::vec_deque::VecDeque" => collections::deque(decoder, kind, spot, depth),
-        "alloc::rc::Rc" | "alloc::sync::Arc" => counted(decoder, kind, spot, depth),
+        "alloc::rc::Rc" | "alloc::sync::Arc" | "alloc::rc::Weak" | "alloc::sync::Weak" => {
+            counted::decode(decoder, kind, spot, depth)
+        }
         "std::collections::hash::map::HashMap" | "hashbrown::map::HashMap" => {
             collections::hash_table(decoder, kind, spot, depth, true)
         }
@@ -51,19 +56,40 @@ pub(super) fn decode(
         }
         "alloc::collections::btree::map::BTreeMap" => collections::tree(decoder, kind, spot, depth),
         "alloc::collections::btree::set::BTreeSet" => return transparent(decoder, kind, "map", spot, depth),
+        path if path.starts_with("core::num::niche_types::") => {
+            return transparent(decoder, kind, "__0", spot, depth);
+        }
         "std::path::PathBuf" => return transparent(decoder, kind, "inner", spot, depth),
         "std::ffi::os_str::OsString" => return transparent(decoder, kind, "inner", spot, depth),
         "std::sys::os_str::bytes::Buf" => vector_text(decoder, kind, spot),
         "core::cell::Cell" | "core::cell::UnsafeCell" | "core::mem::manually_drop::ManuallyDrop" => {
             return transparent(decoder, kind, "value", spot, depth);
         }
-        "core::time::Duration" => duration(decoder, kind, spot),
+        "core::time::Duration" => times::duration(decoder, kind, spot),
+        "std::time::Instant" => times::instant(decoder, kind, spot),
+        "std::time::SystemTime" => times::system_time(decoder, kind, spot),
+        "core::cell::RefCell" => cells::ref_cell(decoder, kind, spot, depth),
+        "core::cell::once::OnceCell" => return transparent(decoder, kind, "inner", spot, depth),
+        "std::sync::once_lock::OnceLock" => cells::once(decoder, kind, "value", spot, depth),
+        "std::sync::lazy_lock::LazyLock" => cells::once(decoder, kind, "data", spot, depth),
+        "std::sync::poison::rwlock::RwLock" => cells::rw_lock(decoder, kind, spot, depth),
+        // A heap's order is its own; the first element is the greatest.
+        "alloc::collections::binary_heap::BinaryHeap" => {
+            return transparent(decoder, kind, "data", spot, depth);
+        }
+        "core::mem::maybe_uninit::MaybeUninit" => Ok(Decoded::absent("it may not have been initialised")),
+        "core::pin::Pin" => {
+            let member = kind.record()?.members.first()?.name.clone();
+            return transparent(decoder, kind, &member, spot, depth);
+        }
+        "alloc::ffi::c_str::CString" => c_string(decoder, kind, spot),
+        "bytes::bytes::Bytes" | "bytes::bytes_mut::BytesMut" => bytes(decoder, kind, spot, depth),
         "core::ptr::non_null::NonNull" | "core::ptr::unique::Unique" => {
             return transparent(decoder, kind, "pointer", spot, depth);
         }
         "core::mem::maybe_dangling::MaybeDangling" => return transparent(decoder, kind, "__0", spot, depth),
         "core::sync::atomic::AtomicBool" => flag(decoder, kind, spot),
-        "std::sync::poison::mutex::Mutex" => mutex(decoder, kind, spot, depth),
+        "std::sync::poison::mutex::Mutex" => cells::mutex(decoder, kind, spot, depth),
         path if path.starts_with("core::sync::atomic::Atomic") => {
             return transparent(decoder, kind, "v", spot, depth);
         }
@@ -169,8 +195,12 @@ fn fat_pointer(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: u
             Err(absent) => return Some(absent.into()),
         };
         let Shape::Pointer(Some(element)) = data_type.shape else { return None };
-        if pointee_name(&kind.name) == "str" {
-            return Some(decoder.text(address, length));
+        match pointee_name(&kind.name) {
+            "str" | "std::path::Path" | "std::ffi::os_str::OsStr" => {
+                return Some(decoder.text(address, length));
+            }
+            "core::ffi::c_str::CStr" => return Some(decoder.text(address, length.saturating_sub(1))),
+            _ => {}
         }
         return Some(decoder.elements(element, address, length, depth));
     }
@@ -188,9 +218,15 @@ fn fat_pointer(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: u
 
 /// What a trait object points to: its type is told by its vtable alone.
 fn dynamic(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, address: u64, depth: usize) -> Variable {
-    let vtable = word(decoder, kind, "vtable", spot).ok();
-    let concrete = vtable.and_then(|vtable| (decoder.type_of_vtable)(vtable));
-    match concrete {
+    match word(decoder, kind, "vtable", spot) {
+        Ok(vtable) => dynamic_child(decoder, vtable, address, depth),
+        Err(absent) => mark("*", &absent.to_string()),
+    }
+}
+
+/// The value at an address, of the type that a vtable is for.
+fn dynamic_child(decoder: &mut Decoder<'_, '_>, vtable: u64, address: u64, depth: usize) -> Variable {
+    match (decoder.type_of_vtable)(vtable) {
         Some(concrete) if depth < decoder.bounds.depth => {
             decoder.variable("*", VariableRole::Member, Some(concrete), Ok(Spot::Memory(address)), depth + 1)
         }
@@ -230,101 +266,24 @@ fn vector(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: usize)
     Ok(decoder.elements(element_of(kind)?, address, length, depth))
 }
 
-/// `Rc` and `Arc`: the value behind the counts.
-fn counted(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: usize) -> Result<Decoded, Absent> {
-    let (holder, place) = decoder.member(kind, "ptr", spot).ok_or_else(|| missing(&kind.name))?;
-    // The innermost wrapper is either a plain pointer or, for unsized contents, a pair.
-    let (fat, fat_place) = innermost_fat(decoder, holder.clone(), place.clone());
-    if let Some(fat) = fat {
-        let inner = if decoder.member(&fat, "length", &fat_place).is_some() {
-            unsized_contents(decoder, kind, &fat, &fat_place)?
-        } else {
-            Decoded::absent(Absent::NotDecoded(format!("type {}", kind.name)).to_string())
-        };
-        return Ok(inner);
-    }
-    let (target, pointer) = find_pointer(decoder, &holder, &place, 0).ok_or_else(|| missing(&kind.name))?;
-    let address = address_at(decoder, &pointer)?;
-    let block = decoder.view.read_type(target.ok_or_else(|| missing(&kind.name))?);
-    let block_place = Spot::Memory(address);
-    let record = block.record().ok_or_else(|| missing(&kind.name))?;
-    let value =
-        record.member("value").or_else(|| record.member("data")).ok_or_else(|| missing(&kind.name))?;
-    let strong = word(decoder, &block, "strong", &block_place)?;
-    let mut decoded = Decoded::plain(format!("{} (shared by {strong})", show_address(address)));
-    decoded.children = match (value.kind, value.offset) {
-        (Some(inner), Some(offset)) => decoder.pointee(inner, address.wrapping_add(offset), depth),
-        _ => Vec::new(),
-    };
-    Ok(decoded)
+/// Text whose NUL is a part of it.
+fn c_string(decoder: &Decoder<'_, '_>, kind: &Type, spot: &Spot) -> Result<Decoded, Absent> {
+    let (inner, place) = decoder.member(kind, "inner", spot).ok_or_else(|| missing(&kind.name))?;
+    let length = word(decoder, &inner, "length", &place)?;
+    Ok(decoder.text(word(decoder, &inner, "data_ptr", &place)?, length.saturating_sub(1)))
 }
 
-fn innermost_fat(decoder: &Decoder<'_, '_>, mut kind: Rc<Type>, mut place: Spot) -> (Option<Rc<Type>>, Spot) {
-    for _ in 0..WRAPPERS_MAX {
-        let fat = |kind: &Type| {
-            kind.record().is_some_and(|record| {
-                record.member("data_ptr").is_some()
-                    || (record.member("pointer").is_some() && record.member("vtable").is_some())
-            })
-        };
-        if fat(&kind) {
-            return (Some(kind), place);
-        }
-        let Some((inner, at)) = decoder.member(&kind, "pointer", &place) else { break };
-        (kind, place) = (inner, at);
-    }
-    (None, place)
-}
-
-/// `Arc<str>`: the text lies behind the two counts.
-fn unsized_contents(
-    decoder: &Decoder<'_, '_>,
-    kind: &Type,
-    fat: &Type,
-    place: &Spot,
-) -> Result<Decoded, Absent> {
-    const COUNTS_BYTES: u64 = 16;
-    let is_text = kind.name.contains("<str,") || kind.name.contains("<str>");
-    if !is_text {
-        return Err(Absent::NotDecoded(format!("type {}", kind.name)));
-    }
-    let (address, length) = (word(decoder, fat, "data_ptr", place)?, word(decoder, fat, "length", place)?);
-    Ok(decoder.text(address.wrapping_add(COUNTS_BYTES), length))
-}
-
-fn duration(decoder: &Decoder<'_, '_>, kind: &Type, spot: &Spot) -> Result<Decoded, Absent> {
-    let seconds = word(decoder, kind, "secs", spot)?;
-    let nanoseconds = u32::try_from(word(decoder, kind, "nanos", spot)?).map_err(|_| Absent::Damaged)?;
-    if nanoseconds >= 1_000_000_000 {
-        return Err(Absent::NotDecoded("a duration with more than a second of nanoseconds".to_owned()));
-    }
-    Ok(Decoded::plain(format!("{:?}", std::time::Duration::new(seconds, nanoseconds))))
+/// `Bytes` and `BytesMut` of the crate bytes.
+fn bytes(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: usize) -> Result<Decoded, Absent> {
+    let (pointer, place) = decoder.member(kind, "ptr", spot).ok_or_else(|| missing(&kind.name))?;
+    let (target, place) = find_pointer(decoder, &pointer, &place, 0).ok_or_else(|| missing(&kind.name))?;
+    let address = address_at(decoder, &place)?;
+    let element = target.ok_or_else(|| missing(&kind.name))?;
+    Ok(decoder.elements(element, address, word(decoder, kind, "len", spot)?, depth))
 }
 
 fn flag(decoder: &Decoder<'_, '_>, kind: &Type, spot: &Spot) -> Result<Decoded, Absent> {
     Ok(Decoded::plain(if word(decoder, kind, "v", spot)? == 0 { "false" } else { "true" }))
-}
-
-/// What a mutex protects, and its state.
-fn mutex(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot, depth: usize) -> Result<Decoded, Absent> {
-    let (data, data_place) = decoder.member(kind, "data", spot).ok_or_else(|| missing(&kind.name))?;
-    let (value, value_place) =
-        decoder.member(&data, "value", &data_place).ok_or_else(|| missing(&kind.name))?;
-    let locked = word(decoder, kind, "inner", spot)? != 0;
-    let poisoned = word(decoder, kind, "poison", spot)? != 0;
-    if depth >= decoder.bounds.depth {
-        return Ok(Decoded::cut("deeper than the limit"));
-    }
-    let state = match (locked, poisoned) {
-        (false, false) => "unlocked",
-        (true, false) => "locked",
-        (false, true) => "unlocked, poisoned",
-        (true, true) => "locked, poisoned",
-    };
-    let mut decoded = Decoded::plain(state);
-    decoded.children =
-        vec![decoder.variable("data", VariableRole::Member, Some(value.die), Ok(value_place), depth + 1)];
-    Ok(decoded)
 }
 
 /// A type's name without the parameters that nobody writes.

@@ -1,6 +1,8 @@
 //! x86-64: the breakpoint instruction, the register file, the calling convention (System V ABI), system calls.
 
-use freezeframe_debuginfo::Registers;
+use std::sync::Arc;
+
+use freezeframe_debuginfo::{Registers, Vectors};
 use object::elf::{NT_X86_XSTATE, NoteType};
 
 pub(in crate::native) type RawRegisters = libc::user_regs_struct;
@@ -52,7 +54,12 @@ pub(in crate::native) fn to_dwarf(registers: &RawRegisters) -> Registers {
         r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13,
         r.r14, r.r15, r.rip,
     ];
-    Registers { values: values.map(Some) }
+    Registers { values: values.map(Some), fs_base: Some(r.fs_base), vectors: None }
+}
+
+/// The vector registers of an extended register state.
+pub(in crate::native) fn vectors(extended: &[u8]) -> Option<Arc<Vectors>> {
+    Vectors::from_xsave(extended).map(Arc::new)
 }
 
 pub(in crate::native) const DWARF_STACK_POINTER: u16 = 7;
