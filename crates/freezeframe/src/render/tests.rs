@@ -181,7 +181,8 @@ fn tasks_are_shown_with_their_stacks_when_asked_for() {
                 2 tasks: 5, 6, spawned at src/checkout.rs:80
            0 tokio::time::sleep::Sleep
            1 shop::mail::send  src/mail.rs:22
-               customer  "Ada"  &str"#]].assert_eq(&tasks.join("\n\n"));
+               customer  "Ada"  &str"#]]
+    .assert_eq(&tasks.join("\n\n"));
 }
 
 #[test]
