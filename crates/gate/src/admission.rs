@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use freezeframe_model::InstanceId;
 use http::{HeaderMap, Method};
@@ -118,6 +118,14 @@ pub trait Admission: Send + Sync {
     fn finished(&self, ticket: Ticket, completion: &Completion<'_>) {
         let _ = (ticket, completion);
     }
+
+    /// How often [`Admission::tick`] is called; `None` is never.
+    fn tick_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Time passed: for what happens by itself, like a limit that recovers or a waiting request that cannot finish in time any more.
+    fn tick(&self) {}
 
     /// The instances of a service that get requests from now on.
     fn instances(&self, service: &str, routed: &[InstanceId]) {

@@ -43,6 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two looks at idle connections and slow bodies, at most and at least.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_MIN: Duration = Duration::from_millis(10);
+/// Admission's ticks are at least so far apart.
+const TICK_MIN: Duration = Duration::from_millis(1);
 
 /// What one thread of the gate works with.
 pub(crate) struct Worker {
@@ -132,6 +134,7 @@ pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>,
         if index == 0 {
             spawn_local(health::probe_all(Rc::clone(&worker)));
             spawn_local(Rc::clone(&worker).look_at_certificates());
+            spawn_local(Rc::clone(&worker).tick_admission());
         }
         Rc::clone(&worker).accept_all(listener).await;
         worker.drain().await;
@@ -271,6 +274,14 @@ impl Worker {
                 self.shared.addresses.sweep();
             }
             self.links.borrow_mut().retain(|link| link.strong_count() > 0);
+        }
+    }
+
+    async fn tick_admission(self: Rc<Self>) {
+        let Some(pause) = self.shared.admission.tick_every() else { return };
+        loop {
+            sleep(pause.max(TICK_MIN)).await;
+            self.shared.admission.tick();
         }
     }
 
