@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use freezeframe_gate::{Config, Gate, Observer, Open};
-use freezeframe_model::{Exchange, InstanceId};
+use freezeframe_model::{Exchange, InstanceId, Outcome};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
@@ -21,6 +21,11 @@ struct Silent;
 
 impl Observer for Silent {
     fn exchange(&self, _: &Exchange) {}
+
+    // As the daemon has it, which wants to know of what ended badly.
+    fn is_of_interest(&self, status: u16, outcome: &Outcome) -> bool {
+        status >= 500 || matches!(outcome, Outcome::UpstreamFailed(_))
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
