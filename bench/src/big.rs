@@ -12,7 +12,7 @@ use crate::binary;
 use crate::error::BenchError;
 
 /// Modules, each a unit of code generation.
-const MODULES: usize = 32;
+const MODULES: usize = 24;
 /// Types of a module.
 const TYPES: usize = 3;
 

@@ -1,4 +1,5 @@
-//! A server with a lot of debug information. `/` is answered 200, `/break/N` panics in module N, on one of 64 threads.
+//! A server with a lot of debug information. `/` is answered 200, `/try/N` works through module N, `/break/N` panics there, on
+//! one of 64 threads.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::Debug;
@@ -96,7 +97,7 @@ fn run(task: impl Future<Output = usize>) -> usize {
 }
 
 fn answer(path: &str) -> &'static str {
-    let numbers = path.strip_prefix("/break/").or(path.strip_prefix("/work/"));
+    let numbers = path.strip_prefix("/break/").or(path.strip_prefix("/try/"));
     if let Some(module) = numbers.and_then(|number| number.parse().ok()) {
         let breaks = path.starts_with("/break/");
         std::hint::black_box(run(handle(module, module.wrapping_mul(1000), breaks)));
