@@ -220,8 +220,53 @@ pub(super) fn take_ranges(take: &mut Take<'_>) -> Option<Vec<(u64, u64, usize)>>
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
+    use crate::dwarf::DebugFile;
+    use crate::elf::Elf;
     use proptest::prelude::*;
+
+    /// This very program: rustc writes `.debug_aranges`.
+    #[test]
+    fn aranges_lead_to_the_same_units_also_where_they_are_incomplete_or_absent() {
+        let file = std::env::current_exe().and_then(File::open).expect("this program");
+        let elf = Elf::open(&file).expect("an ELF file");
+        let debug = DebugFile::new(None, None);
+        let mut dwarf = debug.dwarf(&elf);
+        let patience = &mut Patience::new();
+        let full = Units::read(&dwarf, patience);
+        let (_, aranges) = elf.section(".debug_aranges").expect("not compressed");
+        for part in [aranges, &aranges[..aranges.len() / 2], &aranges[..1], &[]] {
+            dwarf.debug_aranges = gimli::DebugAranges::new(part, gimli::LittleEndian);
+            let quick = Units::read_quickly(&dwarf, patience);
+            assert_eq!(quick.is_some(), part.len() > 1, "{} bytes", part.len());
+            let Some(quick) = quick else { continue };
+            assert_eq!(quick.units, full.units);
+            for (begin, end, _) in &full.ranges {
+                assert_eq!([quick.at(*begin), quick.at(end - 1)], [full.at(*begin), full.at(end - 1)]);
+            }
+        }
+    }
+
+    /// The first entry of every set begins a page later than it should.
+    #[test]
+    fn aranges_that_say_otherwise_than_the_units_are_not_believed() {
+        let file = std::env::current_exe().and_then(File::open).expect("this program");
+        let elf = Elf::open(&file).expect("an ELF file");
+        let debug = DebugFile::new(None, None);
+        let mut dwarf = debug.dwarf(&elf);
+        let mut wrong = elf.section(".debug_aranges").expect("not compressed").1.to_vec();
+        let mut at = 0;
+        while let Some(length) = wrong.get(at..at + 4) {
+            let next = at + 4 + u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+            // Header (12 bytes) and padding to twice the size of an address; bits 12 to 19 of the address.
+            wrong[at + 16 + 1] ^= 0x10;
+            at = next;
+        }
+        dwarf.debug_aranges = gimli::DebugAranges::new(&wrong, gimli::LittleEndian);
+        assert_eq!(Units::read_quickly(&dwarf, &mut Patience::new()), None);
+    }
 
     proptest! {
         #[test]
