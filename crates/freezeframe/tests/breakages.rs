@@ -81,6 +81,13 @@ fn assert_core(scene: &Scene, program: &Path, id: &str, place: &Place<'_>) {
     let file = format!("/{}:", place.source.file_name().expect("a name").to_string_lossy());
     let first_of_ours = frames.iter().find(|line| line.contains(&function) || line.contains(&file));
     assert_eq!(first_of_ours, Some(frame), "{text}");
+    // And so do we.
+    let opened =
+        Command::new(env!("CARGO_BIN_EXE_freezeframe")).arg("open").arg(&core).arg("--json").output();
+    let opened = opened.expect("freezeframe starts");
+    let view: Value = serde_json::from_slice(&opened.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&opened.stderr)));
+    assert_eq!(view["site"]["function"], place.function, "{view}");
     std::fs::remove_file(core).expect("removed");
 }
 

@@ -38,6 +38,11 @@ pub(crate) fn stuck() -> PathBuf {
     compile(&source("stuck.c"), "cc", &["-std=gnu17", "-g", "-O1", "-fno-omit-frame-pointer", "-pthread"])
 }
 
+/// Ends by itself, unsupervised: `tests/programs/crash.c`.
+pub(crate) fn crash() -> PathBuf {
+    compile(&source("crash.c"), "cc", &["-std=gnu17", "-g", "-O0"])
+}
+
 /// Panics in many ways: `tests/programs/panics.rs`.
 pub(crate) fn panics(options: &[&str]) -> PathBuf {
     let mut all = vec!["--edition=2024", "-g", "-O"];
