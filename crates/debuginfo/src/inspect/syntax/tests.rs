@@ -1,3 +1,5 @@
+//! What the grammar accepts, how it groups, and where its errors point.
+
 use expect_test::expect;
 
 use super::*;
