@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ static pthread_mutex_t ledger = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t both;
 static char **arguments;
 static int finish_in_flight;
-static volatile int in_flight;
+static int listener;
+static volatile int in_flight; /* connections, from the moment they are accepted */
 
 static void sleep_ms(long ms)
 {
@@ -148,15 +150,14 @@ static void *serve(void *argument)
     if (sscanf(request, "%15s %1023s", method, target) == 2) {
         char body[ANSWER_MAX] = "";
         char answer[ANSWER_MAX + 256];
-        __atomic_fetch_add(&in_flight, 1, __ATOMIC_SEQ_CST);
         route(target, body);
         int all = snprintf(answer, sizeof answer,
                            "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\nconnection: close\r\n\r\n%s", strlen(body), body);
         ssize_t ignored = send(fd, answer, (size_t)all, MSG_NOSIGNAL);
         (void)ignored;
-        __atomic_fetch_sub(&in_flight, 1, __ATOMIC_SEQ_CST);
     }
     close(fd);
+    __atomic_fetch_sub(&in_flight, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
 
@@ -168,9 +169,10 @@ static void *finish(void *set)
     if (!finish_in_flight)
         for (;;)
             pause();
-    while (in_flight > 0)
+    /* Who is connected already is answered, accepted or not: the main thread goes on accepting. */
+    struct pollfd waiting = { .fd = listener, .events = POLLIN };
+    while (poll(&waiting, 1, 20) > 0 || in_flight > 0)
         sleep_ms(5);
-    sleep_ms(20); /* the answer leaves */
     _exit(0);
 }
 
@@ -188,7 +190,7 @@ int main(int argc, char **argv)
     pthread_create(&thread, NULL, finish, &terminate);
 
     const char *port = getenv("PORT");
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port ? port : "0")) };
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -199,7 +201,12 @@ int main(int argc, char **argv)
     }
     for (;;) {
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0 && pthread_create(&thread, NULL, serve, (void *)(long)fd) == 0)
+        if (fd < 0)
+            continue;
+        __atomic_fetch_add(&in_flight, 1, __ATOMIC_SEQ_CST);
+        if (pthread_create(&thread, NULL, serve, (void *)(long)fd) == 0)
             pthread_detach(thread);
+        else
+            __atomic_fetch_sub(&in_flight, 1, __ATOMIC_SEQ_CST);
     }
 }
