@@ -489,7 +489,9 @@ fn c_pointers_and_plus_plus_bases() {
     for (at, frame) in captured.threads[0].frames.iter().enumerate() {
         let asked = inspection.variables(stopped.thread().id, at, Some(&Redactor::default()));
         let asked = asked.expect("the frame is there");
-        if !frame.variables.is_empty() && !format!("{asked:?}").contains("Cut") {
+        // Frames of libraries are captured less deep; that of the C library shows where its debug information is installed.
+        let cut = format!("{asked:?} {:?}", frame.variables).contains("Cut");
+        if !frame.variables.is_empty() && !cut {
             assert_eq!(asked, frame.variables, "{}", frame.function);
         }
     }

@@ -181,7 +181,8 @@ fn budgets_cut_and_say_so() {
           *: int = 9
     "#]]
     .assert_eq(&show_variables(&stopped.capture_with(&options), "checkout"));
-    let options = freezeframe_debuginfo::Options { variables_max: 3, ..Default::default() };
+    // Less than half of them are for the failing thread's own frames: three.
+    let options = freezeframe_debuginfo::Options { variables_max: 7, ..Default::default() };
     let capture = stopped.capture_with(&options);
     expect![[r#"
         this: const Cart<shop::Item> * = 0x…
