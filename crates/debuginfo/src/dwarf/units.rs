@@ -232,7 +232,7 @@ mod tests {
     fn aranges_lead_to_the_same_units_also_where_they_are_incomplete_or_absent() {
         let file = std::env::current_exe().and_then(File::open).expect("this program");
         let elf = Elf::open(&file).expect("an ELF file");
-        let debug = DebugFile::new(None, None);
+        let debug = DebugFile::new(None, crate::separate::Files::nowhere(), None);
         let mut dwarf = debug.dwarf(&elf);
         let patience = &mut Patience::new();
         let full = Units::read(&dwarf, patience);
@@ -254,7 +254,7 @@ mod tests {
     fn aranges_that_say_otherwise_than_the_units_are_not_believed() {
         let file = std::env::current_exe().and_then(File::open).expect("this program");
         let elf = Elf::open(&file).expect("an ELF file");
-        let debug = DebugFile::new(None, None);
+        let debug = DebugFile::new(None, crate::separate::Files::nowhere(), None);
         let mut dwarf = debug.dwarf(&elf);
         let mut wrong = elf.section(".debug_aranges").expect("not compressed").1.to_vec();
         let mut at = 0;
