@@ -238,7 +238,6 @@ fn value_of(variable: &Variable) -> Result<&str, &str> {
         Value::Text(text) => Ok(text),
         Value::Unavailable(why) | Value::Cut(why) => Err(why),
         Value::Redacted(_) => Err("redacted"),
-        Value::Cut(_) => Err("cut"),
         Value::Composite => Err("not a scalar"),
     }
 }
