@@ -266,7 +266,11 @@ fn equal(ours: &str, theirs: &ReadVariable) -> Option<bool> {
             (Ok(mine), Ok(other)) => mine == other,
             _ => false,
         },
-        "enum" => theirs.text.as_deref() == Some(ours) || same_number(first),
+        // gdb puts a combination of flags into brackets.
+        "enum" => {
+            let text = theirs.text.as_deref().map(|text| text.trim_matches(['(', ')']));
+            text == Some(ours) || same_number(first)
+        }
         "pointer" if ours.starts_with('"') => match &theirs.text {
             Some(text) => ours == format!("{text:?}"),
             None => return None,
