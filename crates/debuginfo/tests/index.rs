@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Stopped, build, run_until_stop};
 use freezeframe_debuginfo::{IndexDirectory, Modules, Options};
@@ -18,7 +19,8 @@ fn modules(stopped: &Stopped, directory: &Path) -> Modules {
 }
 
 fn capture(stopped: &Stopped, modules: &Modules) -> Capture {
-    let options = Options::default();
+    // What does not depend on how busy this machine is.
+    let options = Options { time: Duration::from_secs(600), ..Options::default() };
     let threads = [stopped.thread()];
     let mut capture =
         freezeframe_debuginfo::capture(stopped, modules, &threads, &options, &Redactor::default());
