@@ -368,7 +368,9 @@ mod tests {
             directory: None,
             cgroup_parent: Some(parent.clone()),
             redact: Default::default(),
+            redact_further: Default::default(),
             user_code: Default::default(),
+            indexes: None,
         };
         let directory = Directory::of(data.path(), spec.instance);
         directory.create(&spec).expect("made");
