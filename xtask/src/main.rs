@@ -1,11 +1,12 @@
 //! The project's own chores, as `cargo xtask CHORE`.
 //!
 //! `tidy` checks what neither rustc nor clippy can know: which crate may import which, what every file must begin with, where
-//! `unsafe` may stand. `gate` runs everything that must hold before a change lands, cheapest first. Nothing here changes a
-//! file.
+//! `unsafe` may stand. `gate` runs everything that must hold before a change lands, cheapest first; `fuzz` runs the fuzz targets
+//! for a while. Nothing here changes a file that is tracked.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod fuzz;
 mod gate;
 mod tidy;
 
@@ -17,7 +18,8 @@ usage: cargo xtask CHORE
 
 chores:
   tidy   import directions, file headers and lengths, unsafe, forbidden words, decisions, dependencies
-  gate   format, clippy, tidy and tests, in this order; stops at the first that fails";
+  gate   format, clippy, tidy and tests, in this order; stops at the first that fails
+  fuzz   builds the fuzz targets and runs each: fuzz [--seconds N] [TARGET…]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["tidy"] => tidy::run(root),
         ["gate"] => gate::run(root),
+        ["fuzz", words @ ..] => fuzz::run(root, words),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

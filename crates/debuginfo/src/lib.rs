@@ -20,6 +20,9 @@ mod dwarf;
 mod elf;
 mod expression;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod inspect;
 mod language;

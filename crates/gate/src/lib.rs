@@ -27,6 +27,9 @@ mod config;
 mod errand;
 mod flight;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod headers;
 mod health;

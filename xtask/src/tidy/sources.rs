@@ -13,6 +13,8 @@ const UNSAFE_ALSO: &[(&str, &str)] = &[
     ("crates/debuginfo/tests/common/", "stops real processes to be read"),
     ("crates/debuginfo/tests/cores.rs", "lets the programs that it crashes leave a core"),
     ("crates/debuginfo/corpus/", "programs that are broken on purpose, compiled by the tests alone"),
+    ("crates/debuginfo/tests/cores/", "programs of the corpus, which have no standard library"),
+    ("fuzz/src/bounded.rs", "an allocator that bounds what an input may take"),
     ("crates/freezeframe/tests/", "signals and waits for real processes"),
     ("bench/src/", "drives sockets and signals by hand, so that it measures others and not itself"),
     (

@@ -112,3 +112,24 @@ pub(crate) fn write(directory: &IndexDirectory, elf: &Elf) -> io::Result<bool> {
         Ok(at_hand.finish())
     })
 }
+
+/// For the fuzz targets: both tables from the same bytes. See `fuzzing::stored_tables`.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzzing(bytes: &[u8], asked: u64) -> Option<bool> {
+    let mut take = Take::new(bytes);
+    let units = Units::from_written(&mut take).map(|units| {
+        units.at(asked);
+        units.entry(usize::try_from(asked).unwrap_or(usize::MAX));
+        let mut put = Put::default();
+        units.write(&mut put);
+        Units::from_written(&mut Take::new(&put.finish())).as_ref() == Some(&units)
+    });
+    let functions = Functions::from_written(bytes).map(|functions| {
+        functions.vtable(asked);
+        Functions::from_written(&functions.written()).as_ref() == Some(&functions)
+    });
+    match (units, functions) {
+        (None, None) => None,
+        (units, functions) => Some(units.unwrap_or(true) && functions.unwrap_or(true)),
+    }
+}
