@@ -72,7 +72,8 @@ fn order<'w>(words: &[&'w str]) -> Result<Order<'w>, String> {
     while let Some(word) = words.next() {
         match *word {
             "--seconds" => {
-                let seconds = words.next().and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0);
+                let seconds =
+                    words.next().and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0);
                 order.seconds = seconds.ok_or("--seconds wants a number of seconds, at least 1")?;
             }
             flag if flag.starts_with('-') => return Err(format!("there is no option {flag}")),
@@ -136,11 +137,14 @@ fn known(fuzz: &Path) -> io::Result<Vec<String>> {
 /// Builds the targets; the directory that they are in.
 fn build(fuzz: &Path, root: &Path, targets: &[&str]) -> Result<PathBuf, String> {
     // Other flags than those of everything else: a directory of its own, or each build would undo the other.
-    let directory = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("fuzz");
+    let directory =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("fuzz");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.args(["build", "--release", "--locked", "--target", PLATFORM, "--manifest-path"]);
     command.arg(fuzz.join("Cargo.toml")).arg("--target-dir").arg(&directory).env("RUSTFLAGS", FLAGS);
-    targets.iter().for_each(|target| drop(command.args(["--bin", target])));
+    for target in targets {
+        command.args(["--bin", target]);
+    }
     match command.status() {
         Ok(status) if status.success() => Ok(directory.join(PLATFORM).join("release")),
         Ok(status) => Err(format!("the targets cannot be built: {status}")),
@@ -156,11 +160,15 @@ fn one(fuzz: &Path, program: &Path, target: &str, seconds: u64) -> io::Result<Ru
     let log = artifacts.join("log");
     let mut command = Command::new(program);
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={INPUT_SECONDS}"));
-    command.arg(format!("-artifact_prefix={}/", artifacts.display())).arg("-print_final_stats=1").arg(&corpus);
+    command
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg("-print_final_stats=1")
+        .arg(&corpus);
     if seeds.is_dir() {
         command.arg(&seeds);
     }
-    let status = command.stdout(File::create(artifacts.join("output"))?).stderr(File::create(&log)?).status()?;
+    let status =
+        command.stdout(File::create(artifacts.join("output"))?).stderr(File::create(&log)?).status()?;
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
     Ok(read_log(target, &text, status.success()))
 }

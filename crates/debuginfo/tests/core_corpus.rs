@@ -70,14 +70,16 @@ fn read(directory: &Path, name: &str) -> String {
 }
 
 fn show_capture(capture: &Capture, text: &mut String) {
-    writeln!(text, "site: {} {}:{}", capture.site.function, capture.site.file, capture.site.line).expect("text");
+    writeln!(text, "site: {} {}:{}", capture.site.function, capture.site.file, capture.site.line)
+        .expect("text");
     // Thread ids are those of the day: the failing thread comes first, the others in order.
     for thread in &capture.threads {
         let failing = if thread.failing { " (failing)" } else { "" };
         writeln!(text, "\nthread {}{failing}", thread.name).expect("text");
         for frame in &thread.frames {
             let inlined = if frame.inlined { " (inlined)" } else { "" };
-            writeln!(text, "{:?} {} {}:{}{inlined}", frame.kind, frame.function, frame.file, frame.line).expect("text");
+            writeln!(text, "{:?} {} {}:{}{inlined}", frame.kind, frame.function, frame.file, frame.line)
+                .expect("text");
             frame.variables.iter().for_each(|variable| show(variable, 1, text));
         }
         if let Some(why) = &thread.truncated {
@@ -85,7 +87,8 @@ fn show_capture(capture: &Capture, text: &mut String) {
         }
     }
     for loss in &capture.not_captured {
-        writeln!(text, "not captured: {}: {}", digits_masked(&loss.what), digits_masked(&loss.why)).expect("text");
+        writeln!(text, "not captured: {}: {}", digits_masked(&loss.what), digits_masked(&loss.why))
+            .expect("text");
     }
 }
 
@@ -93,7 +96,8 @@ fn show_capture(capture: &Capture, text: &mut String) {
 fn digits_masked(text: &str) -> String {
     let mut masked = String::new();
     for word in text.split_inclusive(' ') {
-        let is_number = word.starts_with("0x") || word.trim_end().parse::<u64>().is_ok_and(|number| number > 999);
+        let is_number =
+            word.starts_with("0x") || word.trim_end().parse::<u64>().is_ok_and(|number| number > 999);
         masked += if is_number { "#" } else { word.trim_end() };
         masked += if word.ends_with(' ') { " " } else { "" };
     }
