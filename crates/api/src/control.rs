@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use freezeframe_model::{Capture, Incident, IncidentId, InstanceView};
+use freezeframe_model::{Capture, EvaluateError, Incident, IncidentId, InstanceView, Question, Variable};
 
 /// A future on the heap, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -57,6 +57,19 @@ pub struct ActOutcome {
     pub message: String,
 }
 
+/// What a question came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspected {
+    /// The value, called like the expression.
+    pub value: Variable,
+    /// Function of the frame that was asked.
+    pub function: String,
+    /// Read from the held process just now; otherwise from what was captured of it.
+    pub is_live: bool,
+    /// What is to be known besides: why the process could not be asked, for example.
+    pub note: Option<String>,
+}
+
 /// Why the daemon did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -69,6 +82,9 @@ pub enum ControlError {
     /// The incident is in the wrong state; says in which.
     #[error("{0}")]
     Conflict(String),
+    /// The expression has no value.
+    #[error("{}", .0.sentence())]
+    Expression(EvaluateError),
     /// It was begun, but did not end in time.
     #[error("{0}")]
     TimedOut(String),
@@ -93,6 +109,16 @@ pub trait Control: Send + Sync + 'static {
 
     /// What runs at the moment.
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>>;
+
+    /// The value of an expression: in the held process, and where there is none any more in what was captured of it. A
+    /// question that reveals is answered by the process alone, and is in the audit log, with its reason, before it is asked.
+    fn inspect(
+        &self,
+        who: &str,
+        id: IncidentId,
+        question: Question,
+        reason: &str,
+    ) -> BoxFuture<'_, Result<Inspected, ControlError>>;
 
     /// Does it, and writes into the audit log that `who` did. Runs to its end even where the client goes away meanwhile.
     fn act(&self, who: &str, id: IncidentId, action: Act) -> BoxFuture<'_, Result<ActOutcome, ControlError>>;

@@ -15,7 +15,7 @@ mod serve;
 pub mod words;
 
 pub use access::{Access, Caller};
-pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError};
+pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
 pub use dto::{IncidentList, IncidentView, InstanceList};
 pub use http::router;
 pub use serve::{serve_tcp, serve_unix};

@@ -242,6 +242,21 @@ pub fn site_frame(capture: &Capture) -> Option<(usize, &Frame)> {
         .or_else(|| own().next())
 }
 
+/// The thread and frame that are meant where a question does not say: the failing thread, there the site's frame, elsewhere
+/// the innermost.
+pub fn default_frame(
+    incident: &Incident,
+    capture: Option<&Capture>,
+    thread: Option<i32>,
+    frame: Option<usize>,
+) -> (i32, usize) {
+    let failing = capture.and_then(|capture| capture.failing_thread().or(capture.threads.first()));
+    let failing = failing.map_or(incident.hold.failing_tid, |thread| thread.id);
+    let thread = thread.unwrap_or(failing);
+    let site = || Some(site_frame(capture?)?.0).filter(|_| thread == failing);
+    (thread, frame.or_else(site).unwrap_or(0))
+}
+
 /// A stack with what is not the user's put aside.
 #[derive(Debug, PartialEq)]
 pub enum StackPart<'a> {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use freezeframe_api::dto::{ErrorAnswer, InspectBody, ValueAnswer};
 use freezeframe_model::IncidentId;
 use freezeframe_shim::files::SocketPath;
 use http_body_util::{BodyExt, Full, Limited};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::commands::no_value_of;
 use crate::error::{CommandError, Kind};
 
 /// Answers longer than this are refused.
@@ -83,11 +85,42 @@ impl Client {
         self.request(Method::GET, &format!("/api/v1/incidents/{incident}"), Bytes::new())
     }
 
+    /// Whether a daemon is there.
+    pub(crate) fn is_answered(&self) -> bool {
+        let path = SocketPath::of(&self.data.join(SOCKET));
+        path.is_ok_and(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+    }
+
+    /// The value of an expression; `reveal` with what is redacted.
+    pub(crate) fn inspect(
+        &self,
+        incident: IncidentId,
+        body: &InspectBody,
+        reveal: bool,
+    ) -> Result<ValueAnswer, CommandError> {
+        let what = if reveal { "reveal" } else { "inspect" };
+        let path = format!("/api/v1/incidents/{incident}/{what}");
+        let sent = serde_json::to_vec(body).map_err(|error| CommandError::failed(error.to_string()))?;
+        let answer = self.send(Method::POST, &path, Bytes::from(sent))?;
+        let refused = || serde_json::from_slice::<ErrorAnswer>(&answer.body).ok();
+        if !answer.status.is_success()
+            && let Some(error) = refused().and_then(|refused| no_value_of(&refused.error, &body.expression))
+        {
+            return Err(error);
+        }
+        serde_json::from_value(understand(&answer)?)
+            .map_err(|error| CommandError::failed(format!("the daemon's answer is not as expected: {error}")))
+    }
+
     fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
         self.request(Method::POST, path, Bytes::from(body.to_string()))
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Value, CommandError> {
+        understand(&self.send(method, path, body)?)
+    }
+
+    fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let request = Request::builder()
@@ -98,11 +131,10 @@ impl Client {
                 .body(Full::new(body))
                 .map_err(|error| CommandError::failed(error.to_string()))?;
             let stream = self.connect().await?;
-            let answer = tokio::time::timeout(ANSWER_LIMIT, exchange(stream, request))
+            tokio::time::timeout(ANSWER_LIMIT, exchange(stream, request))
                 .await
                 .map_err(|_| CommandError::new(Kind::TimedOut, "the daemon does not answer"))?
-                .map_err(CommandError::failed)?;
-            understand(&answer)
+                .map_err(CommandError::failed)
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Reading order for the path of a crash: `daemon` (its module docs tell it step by step), then the crates that it names.
 
+mod captured;
 mod client;
 mod commands;
 mod config;

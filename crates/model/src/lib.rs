@@ -11,6 +11,8 @@ mod id;
 mod incident;
 mod instance;
 mod log;
+mod path;
+mod question;
 
 pub use capture::{
     BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Task, TaskState, Thread, ThreadState,
@@ -24,3 +26,5 @@ pub use incident::{
 };
 pub use instance::{ExitReason, InstanceRole, InstanceView};
 pub use log::{LogLine, Stream};
+pub use path::{path_of, step};
+pub use question::{Answer, EvaluateError, Obstacle, Question};

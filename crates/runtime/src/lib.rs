@@ -9,6 +9,7 @@
 
 pub mod cgroup;
 mod core_file;
+mod examined;
 mod held;
 pub mod host;
 mod memory;
@@ -28,6 +29,7 @@ use freezeframe_redact::Redactor;
 
 pub use cgroup::Cgroup;
 pub use core_file::{CoreLimits, CoreSummary, write_compressed as write_compressed_core};
+pub use examined::Examined;
 pub use held::{Held, Reclaimed};
 pub use memory::ProcessMemory;
 pub use native::Native;

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use freezeframe_model::ExitReason;
+use freezeframe_model::{ExitReason, IncidentId, Question};
 use freezeframe_runtime::{Cgroup, CoreLimits, Held, ProcessId, Runtime};
 
 use crate::indexing;
+use crate::inspect::{self, Inspector};
 use crate::instance::{HOLD_LIMIT, Shim};
-use crate::protocol::{Command, Phase, Report, VERSION};
+use crate::protocol::{Command, NoAnswer, Phase, Report, VERSION};
 
 impl Shim {
     pub(crate) fn on_command(&mut self, command: Command) {
@@ -38,10 +39,12 @@ impl Shim {
                 self.link.send(Report::CoreWritten(result.map_err(|error| error.to_string())));
             }
             Command::HandOver => {
+                self.inspector = None;
                 let result = self.with_held(Held::hand_over);
                 self.link.send(Report::HandedOver(result));
             }
             Command::Reclaim => {
+                self.inspector = None;
                 let result = self.with_held(Held::reclaim).map(|reclaimed| reclaimed.moved);
                 self.link.send(Report::Reclaimed(result));
             }
@@ -55,7 +58,40 @@ impl Shim {
             Command::Logs { lines } => self.link.send(Report::Logs(self.output.tail(lines))),
             Command::Farewell if self.phase == Phase::Ended => self.leave_at = Some(Instant::now()),
             Command::Farewell => {}
+            Command::Inspect { incident, number, question } => {
+                if let Err(why) = self.inspect(incident, number, question) {
+                    self.link.send(Report::Inspected { number, result: Box::new(Err(why)) });
+                }
+            }
         }
+    }
+
+    /// Its registers are read here, where every other tracing is done, too; the answers come from a thread of their own.
+    fn inspect(&mut self, incident: IncidentId, number: u64, question: Question) -> Result<(), NoAnswer> {
+        let record = self.state.held.as_ref().filter(|record| record.incident == incident && record.firm);
+        let (Some(held), Some(_)) = (&self.held, record) else {
+            return Err(NoAnswer::Failed(format!("{incident} is not held here")));
+        };
+        if held.is_handed_over() {
+            return Err(NoAnswer::Failed("a debugger has it at the moment".to_owned()));
+        }
+        let inspector = match self.inspector.take() {
+            Some(inspector) => inspector,
+            None => {
+                let examined = held.examine(inspect::indexes(&self.spec));
+                examined
+                    .and_then(|examined| {
+                        Inspector::begin(examined, self.redactor.clone(), self.link.clone())
+                    })
+                    .map_err(|error| NoAnswer::Failed(format!("it cannot be read: {error}")))?
+            }
+        };
+        let asked = inspector.ask(number, question);
+        // One that nobody answers in any more is made anew for the next question.
+        if !matches!(asked, Err(NoAnswer::Failed(_))) {
+            self.inspector = Some(inspector);
+        }
+        asked
     }
 
     fn with_held<T>(&mut self, act: impl FnOnce(&mut Held) -> std::io::Result<T>) -> Result<T, String> {
@@ -92,6 +128,7 @@ impl Shim {
             self.arm_as_permitted();
             return self.link.send(Report::Resumed(Ok(())));
         }
+        self.inspector = None;
         let result = self.with_held(Held::resume);
         if result.is_ok() {
             self.held = None;

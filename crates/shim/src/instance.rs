@@ -3,16 +3,15 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use freezeframe_debuginfo::IndexDirectory;
 use freezeframe_model::{ExitReason, IncidentId, Stream, chain};
 use freezeframe_redact::Redactor;
 use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtime};
 
 use crate::files::{Directory, Lock, Spec, State};
+use crate::inspect::{self, Inspector};
 use crate::link::Link;
 use crate::output::Output;
 use crate::protocol::{Captured, Command, HeldRecord, LOG_LINES, Phase, Report, Trapped, VERSION};
@@ -79,6 +78,8 @@ pub(crate) struct Shim {
     pub(crate) phase: Phase,
     pub(crate) crash: Option<Crash>,
     pub(crate) held: Option<Held>,
+    /// What was read of the held process since it stands as it does.
+    pub(crate) inspector: Option<Inspector>,
     /// Ends with the held process, or with the one that a caretaker has released.
     pub(crate) watched: Option<OwnedFd>,
     /// Not the instance's parent: nobody tells when it ends.
@@ -107,8 +108,6 @@ pub fn run(path: &Path) -> Result<(), ShimError> {
     let spec = directory.spec().map_err(unusable)?;
     let lock = directory.lock().map_err(unusable)?.ok_or(ShimError::Taken)?;
     let redactor = Redactor::new(&spec.redaction()).map_err(ShimError::Rule)?;
-    let indexes =
-        spec.indexes.clone().map(|(path, bytes_max)| Arc::new(IndexDirectory::new(path, bytes_max)));
     let wake = Wake::new().map_err(ShimError::SetUp)?;
     adopt_orphans();
     let (inputs, received) = channel();
@@ -117,12 +116,13 @@ pub fn run(path: &Path) -> Result<(), ShimError> {
         captured: directory.captured().map(Box::new),
         directory,
         _lock: lock,
-        runtime: Native::with_indexes(indexes),
+        runtime: Native::with_indexes(inspect::indexes(&spec)),
         spec,
         redactor,
         phase: Phase::Running,
         crash: None,
         held: None,
+        inspector: None,
         watched: None,
         is_caretaker: false,
         permitted: false,
@@ -330,6 +330,7 @@ impl Shim {
             let _ = self.process().signal(libc::SIGKILL);
         }
         self.held = None;
+        self.inspector = None;
         self.watched = None;
         self.state.held = None;
         self.state.exited = Some(reason.clone());

@@ -11,6 +11,7 @@ mod commands;
 mod crash;
 pub mod files;
 mod indexing;
+pub mod inspect;
 mod instance;
 mod link;
 mod output;

@@ -7,14 +7,17 @@ use std::io;
 use std::path::PathBuf;
 
 use freezeframe_model::{
-    Capture, ExitReason, Fingerprint, HoldFacts, IncidentId, IncidentKind, InstanceId, LogLine, Timestamp,
-    Timings,
+    Answer, Capture, EvaluateError, ExitReason, Fingerprint, HoldFacts, IncidentId, IncidentKind, InstanceId,
+    LogLine, Question, Timestamp, Timings,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+
+/// The first version that knows `Inspect`; others know all that went before it.
+pub const VERSION_OF_INSPECT: u32 = 3;
 
 /// Last lines of an instance's output that are kept with an incident.
 pub const LOG_LINES: usize = 200;
@@ -90,6 +93,15 @@ pub enum Command {
     },
     /// `Exited` was taken note of: the shim may go.
     Farewell,
+    /// What is the value of this, in the held process?
+    Inspect {
+        /// Of which incident.
+        incident: IncidentId,
+        /// Number of the question, to be repeated in the answer.
+        number: u64,
+        /// What is asked.
+        question: Question,
+    },
 }
 
 /// A trap, as far as it is known at once.
@@ -161,6 +173,18 @@ pub enum Phase {
     Released,
     /// It has ended.
     Ended,
+}
+
+/// Why a question about the held process has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoAnswer {
+    /// The expression has no value.
+    Expression(EvaluateError),
+    /// Too many other questions wait.
+    Busy,
+    /// The process could not be asked.
+    Failed(String),
 }
 
 /// Shim → daemon.
@@ -238,6 +262,13 @@ pub enum Report {
         reason: ExitReason,
         /// Its last lines; redacted.
         logs: Vec<LogLine>,
+    },
+    /// Answer to `Inspect`; redacted unless the question says otherwise.
+    Inspected {
+        /// Of which question.
+        number: u64,
+        /// What it came to.
+        result: Box<Result<Answer, NoAnswer>>,
     },
 }
 

@@ -4,6 +4,7 @@
 
 mod incident;
 mod instance;
+mod question;
 mod request;
 mod task;
 mod thread;
@@ -12,6 +13,7 @@ pub use incident::{
     HoldShape, IncidentList, IncidentSummary, IncidentView, LossShape, SiteShape, SourceLineShape, TimingsMs,
 };
 pub use instance::{InstanceList, InstanceShape};
+pub use question::{ExpressionShape, InspectBody, ValueAnswer};
 pub use request::{ExchangeShape, LogShape, RequestShape};
 pub use task::TaskShape;
 pub use thread::{BlockedOnShape, FrameShape, ThreadShape, VariableShape};
@@ -52,6 +54,20 @@ impl ActionAnswer {
 pub struct ErrorAnswer {
     /// What went wrong.
     pub error: ErrorShape,
+    /// The same as RFC 9457 has it; only where an expression has no value (`application/problem+json`).
+    #[serde(flatten)]
+    pub details: Option<ProblemDetails>,
+}
+
+/// Problem details (RFC 9457, section 3.1); the type is `about:blank`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDetails {
+    /// Words of the status.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What went wrong here.
+    pub detail: String,
 }
 
 /// What went wrong.
@@ -64,6 +80,9 @@ pub struct ErrorShape {
     pub message: String,
     /// What to do next.
     pub hints: Vec<String>,
+    /// Where an expression has no value: which part of it is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<ExpressionShape>,
 }
 
 /// Body of `POST …/extend`.

@@ -65,7 +65,7 @@ fn check(shared: &Shared, request: &mut Request) -> Result<(), Problem> {
 fn refuse(problem: &Problem, request: &Request) -> Response {
     let (status, error) = problem.shape();
     let mut answer = match (is_json(request.uri().path()), problem) {
-        (true, _) => (status, axum::Json(crate::dto::ErrorAnswer { error })).into_response(),
+        (true, _) => (status, axum::Json(crate::dto::ErrorAnswer { error, details: None })).into_response(),
         (false, Problem::Unauthorized) => {
             // Whoever posted without a session would not want that repeated by a redirect.
             let get = matches!(*request.method(), Method::GET | Method::HEAD);

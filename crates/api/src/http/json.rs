@@ -70,7 +70,7 @@ pub(super) async fn act(
     Ok(Json(ActionAnswer::new(act, outcome)))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::BadRequest(format!("the body is not as expected: {error}")))
 }

@@ -1,6 +1,7 @@
 //! The routes, and what holds for all of them.
 
 mod guard;
+mod inspect;
 mod json;
 mod login;
 mod pages;
@@ -41,9 +42,13 @@ pub fn router(state: Arc<dyn Control>, access: Access) -> Router {
         .route("/logout", post(login::log_out))
         .route("/", get(pages::list))
         .route("/i/{id}", get(pages::incident))
+        .route("/i/{id}/inspect", post(inspect::page))
+        .route("/i/{id}/reveal", post(inspect::reveal_page))
         .route("/i/{id}/{act}", post(pages::act))
         .route("/api/v1/incidents", get(json::incidents))
         .route("/api/v1/incidents/{id}", get(json::incident))
+        .route("/api/v1/incidents/{id}/inspect", post(inspect::value))
+        .route("/api/v1/incidents/{id}/reveal", post(inspect::reveal))
         .route("/api/v1/incidents/{id}/{act}", post(json::act))
         .route("/api/v1/instances", get(json::instances))
         .fallback(guard::nothing_here)

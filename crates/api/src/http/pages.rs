@@ -77,11 +77,11 @@ pub(super) async fn act(
     }
 }
 
-fn viewer(admitted: &Admitted) -> Viewer {
+pub(super) fn viewer(admitted: &Admitted) -> Viewer {
     Viewer { can_sign_out: admitted.by_cookie }
 }
 
-fn show(problem: &Problem, viewer: Viewer) -> Response {
+pub(super) fn show(problem: &Problem, viewer: Viewer) -> Response {
     let (status, error): (StatusCode, _) = problem.shape();
     (status, Html(page::problem(&error, viewer))).into_response()
 }

@@ -1,11 +1,13 @@
 //! Every way in which a request can fail, and its answer.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use freezeframe_model::{EvaluateError, Obstacle};
+
 use crate::control::ControlError;
-use crate::dto::{ErrorAnswer, ErrorShape};
+use crate::dto::{ErrorAnswer, ErrorShape, ExpressionShape, ProblemDetails};
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ impl Problem {
             Self::Control(error @ ControlError::Failed(_)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "failed", error.to_string(), &[])
             }
+            Self::Control(error @ ControlError::Expression(expression)) => {
+                let (status, kind, hints) = of_obstacle(expression);
+                (status, kind, error.to_string(), hints)
+            }
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message.clone(), &[]),
             Self::NoSuchPath => {
                 (StatusCode::NOT_FOUND, "not_found", "there is nothing at this path".to_owned(), &[])
@@ -79,13 +85,43 @@ impl Problem {
             }
         };
         let hints = hints.iter().map(|hint| (*hint).to_owned()).collect();
-        (status, ErrorShape { kind: kind.to_owned(), message, hints })
+        let expression = match self {
+            Self::Control(ControlError::Expression(error)) => Some(ExpressionShape::from(error)),
+            _ => None,
+        };
+        (status, ErrorShape { kind: kind.to_owned(), message, hints, expression })
+    }
+}
+
+/// Kinds are those of the other errors, so that a client that knows nothing of expressions understands them.
+fn of_obstacle(error: &EvaluateError) -> (StatusCode, &'static str, &'static [&'static str]) {
+    match error.obstacle {
+        Obstacle::Syntax => (StatusCode::BAD_REQUEST, "bad_request", &[]),
+        Obstacle::NotFound | Obstacle::NotCaptured => (StatusCode::NOT_FOUND, "not_found", &[]),
+        Obstacle::Redacted => {
+            (StatusCode::FORBIDDEN, "denied", &["`freezeframe eval --reveal` shows it, and is recorded"])
+        }
+        Obstacle::Limit => {
+            (StatusCode::GATEWAY_TIMEOUT, "timed_out", &["ask for a part of it, or once more: what was learnt is kept"])
+        }
+        Obstacle::Unavailable | Obstacle::Unfit | Obstacle::Arithmetic => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "failed", &[])
+        }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, error) = self.shape();
-        (status, Json(ErrorAnswer { error })).into_response()
+        if error.expression.is_none() {
+            return (status, Json(ErrorAnswer { error, details: None })).into_response();
+        }
+        let details = Some(ProblemDetails {
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: error.message.clone(),
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, kind, Json(ErrorAnswer { error, details })).into_response()
     }
 }

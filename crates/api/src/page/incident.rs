@@ -5,6 +5,7 @@ use freezeframe_model::{Capture, Incident, IncidentState, Timestamp};
 
 use super::html::Html;
 use super::list::headline;
+use super::ask::Place;
 use super::{Viewer, evidence, frame, stack, tasks, variables};
 use crate::words;
 
@@ -34,9 +35,10 @@ pub(crate) fn incident(
         site(h, incident, capture);
         if let Some(capture) = capture {
             if let Some(thread) = capture.failing_thread() {
-                stack::failing_stack(h, thread, words::site_frame(capture).map(|(number, _)| number));
+                let site = words::site_frame(capture).map(|(number, _)| number);
+                stack::failing_stack(h, incident, thread, site);
             }
-            stack::other_threads(h, capture);
+            stack::other_threads(h, incident, capture);
             tasks::tasks(h, &capture.tasks);
         }
         evidence::request(h, &incident.request);
@@ -129,7 +131,8 @@ fn site(h: &mut Html, incident: &Incident, capture: Option<&Capture>) {
         if frame.variables.is_empty() {
             h.raw("<p class=\"hint\">This frame has no variables, or its debug information has none.</p>");
         } else {
-            variables::variables(h, "Variables of the site's frame", &frame.variables);
+            let place = capture.failing_thread().map(|thread| Place::new(incident, thread.id, number));
+            variables::frame_variables(h, "Variables of the site's frame", &frame.variables, place);
         }
     }
     h.raw("</section>");

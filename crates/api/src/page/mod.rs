@@ -2,6 +2,7 @@
 //!
 //! Pages know the model and nothing of HTTP. All text passes through [`html::Html::text`].
 
+mod ask;
 mod evidence;
 mod html;
 mod incident;
@@ -13,6 +14,7 @@ mod variables;
 
 use html::Html;
 
+pub(crate) use ask::{answer, no_value};
 pub(crate) use incident::{Notice, incident};
 pub(crate) use list::list;
 pub(crate) use login::login;

@@ -1,9 +1,10 @@
 //! Stacks and threads: the user's own frames first, library frames folded away.
 
-use freezeframe_model::{Capture, Frame, FrameKind, Thread};
+use freezeframe_model::{Capture, Frame, FrameKind, Incident, Thread};
 
+use super::ask::Place;
 use super::html::Html;
-use super::variables::variables;
+use super::variables::frame_variables;
 use crate::words::{self, StackPart};
 
 /// Frames per stack on the page.
@@ -14,15 +15,15 @@ const MAX_THREADS: usize = 256;
 pub(super) const MAX_NAME: usize = 300;
 
 /// The failing thread's stack.
-pub(super) fn failing_stack(h: &mut Html, thread: &Thread, site: Option<usize>) {
+pub(super) fn failing_stack(h: &mut Html, incident: &Incident, thread: &Thread, site: Option<usize>) {
     h.raw("<section class=\"card\"><h2>Stack <span class=\"hint\">thread ").text(thread.id);
     h.raw(" ").text_up_to(&thread.name, 64).raw("</span></h2>");
-    stack(h, thread, site);
+    stack(h, incident, thread, site);
     h.raw("</section>");
 }
 
 /// Every other thread, folded.
-pub(super) fn other_threads(h: &mut Html, capture: &Capture) {
+pub(super) fn other_threads(h: &mut Html, incident: &Incident, capture: &Capture) {
     let others: Vec<_> = capture.threads.iter().filter(|thread| !thread.failing).collect();
     if others.is_empty() {
         return;
@@ -44,27 +45,33 @@ pub(super) fn other_threads(h: &mut Html, capture: &Capture) {
                 .raw("</code>");
         }
         h.raw("</summary>");
-        stack(h, thread, None);
+        stack(h, incident, thread, None);
         h.raw("</details>");
     }
     left_out(h, others.len(), MAX_THREADS, "thread");
     h.raw("</section>");
 }
 
-fn stack(h: &mut Html, thread: &Thread, site: Option<usize>) {
-    frames(h, &thread.frames, site);
+fn stack(h: &mut Html, incident: &Incident, thread: &Thread, site: Option<usize>) {
+    let place = |frame| Some(Place::new(incident, thread.id, frame));
+    frames(h, &thread.frames, site, &place);
     if let Some(why) = &thread.truncated {
         h.raw("<p class=\"hint\">The stack ends here: ").text_up_to(why, MAX_NAME).raw("</p>");
     }
 }
 
-/// Frames with those of libraries folded away.
-pub(super) fn frames(h: &mut Html, frames: &[Frame], site: Option<usize>) {
+/// Frames with those of libraries folded away. `place` makes a frame's number into what can be asked, where it can.
+pub(super) fn frames(
+    h: &mut Html,
+    frames: &[Frame],
+    site: Option<usize>,
+    place: &dyn Fn(usize) -> Option<Place>,
+) {
     let shown = frames.get(..MAX_FRAMES).unwrap_or(frames);
     h.raw("<ul class=\"stack\">");
     for part in words::stack_parts(shown) {
         match part {
-            StackPart::Own(number, frame) => own_frame(h, number, frame, site == Some(number)),
+            StackPart::Own(number, frame) => own_frame(h, number, frame, site == Some(number), place(number)),
             StackPart::Library(first, run) => {
                 h.raw("<li class=\"library\"><details><summary>");
                 h.text(words::counted(run.len(), "library frame")).raw("</summary><ul class=\"stack\">");
@@ -82,7 +89,7 @@ pub(super) fn frames(h: &mut Html, frames: &[Frame], site: Option<usize>) {
 }
 
 /// The variables of the site's frame stand beside the source already.
-fn own_frame(h: &mut Html, number: usize, frame: &Frame, is_site: bool) {
+fn own_frame(h: &mut Html, number: usize, frame: &Frame, is_site: bool, place: Option<Place>) {
     h.raw(if is_site { "<li class=\"own site\">" } else { "<li class=\"own\">" });
     if is_site || frame.variables.is_empty() {
         title(h, number, frame);
@@ -90,7 +97,7 @@ fn own_frame(h: &mut Html, number: usize, frame: &Frame, is_site: bool) {
         h.raw("<details><summary>");
         title(h, number, frame);
         h.raw("</summary>");
-        variables(h, "Variables of this frame", &frame.variables);
+        frame_variables(h, "Variables of this frame", &frame.variables, place);
         h.raw("</details>");
     }
     h.raw("</li>");

@@ -38,7 +38,8 @@ pub(super) fn tasks(h: &mut Html, tasks: &[Task]) {
             h.raw("; the variables are those of the first");
         }
         h.raw("</p>");
-        frames(h, &task.frames, None);
+        // Tasks are not asked again: no thread stands in their frames.
+        frames(h, &task.frames, None, &|_| None);
         h.raw("</details>");
     }
     left_out(h, groups.len(), MAX_GROUPS, "group");

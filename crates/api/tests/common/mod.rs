@@ -5,8 +5,8 @@
 
 use std::sync::Mutex;
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError};
-use freezeframe_model::{Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView};
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+use freezeframe_model::{Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question};
 
 mod sample;
 pub use sample::{AT, sample};
@@ -15,6 +15,10 @@ pub use sample::{AT, sample};
 pub struct Fake {
     /// Who did what.
     pub acts: Mutex<Vec<(String, IncidentId, Act)>>,
+    /// Who asked what, and why.
+    pub questions: Mutex<Vec<(String, Question, String)>>,
+    /// What the next question comes to.
+    pub inspected: Mutex<Result<Inspected, ControlError>>,
     /// What the next action leads to.
     pub answer: Mutex<Result<ActOutcome, ControlError>>,
     incident: Incident,
@@ -25,7 +29,14 @@ impl Fake {
     /// A daemon with this incident.
     pub fn new((incident, capture): (Incident, Capture)) -> Self {
         let answer = Ok(ActOutcome { pid: Some(4121), message: "done".to_owned() });
-        Self { acts: Mutex::default(), answer: Mutex::new(answer), incident, capture }
+        Self {
+            acts: Mutex::default(),
+            questions: Mutex::default(),
+            inspected: Mutex::new(Err(ControlError::NotFound)),
+            answer: Mutex::new(answer),
+            incident,
+            capture,
+        }
     }
 }
 
@@ -60,6 +71,18 @@ impl Control for Fake {
                 },
             ]
         })
+    }
+
+    fn inspect(
+        &self,
+        who: &str,
+        _: IncidentId,
+        question: Question,
+        reason: &str,
+    ) -> BoxFuture<'_, Result<Inspected, ControlError>> {
+        self.questions.lock().unwrap().push((who.to_owned(), question, reason.to_owned()));
+        let inspected = self.inspected.lock().unwrap().clone();
+        Box::pin(async move { inspected })
     }
 
     fn act(&self, who: &str, id: IncidentId, action: Act) -> BoxFuture<'_, Result<ActOutcome, ControlError>> {

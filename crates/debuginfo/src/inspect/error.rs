@@ -1,70 +1,8 @@
-//! Why an expression has no value, in words that lead on, with the place in the expression that is meant.
+//! Why an expression has no value, in words that lead on; the place in the expression that is meant is added on the way up.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
-/// What kind of obstacle it was, for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// The expression is not well-formed, or too long.
-    Syntax,
-    /// There is no such thread, frame, variable, field or element.
-    NotFound,
-    /// It may well exist, but a stored capture does not hold it: the live process or a core is needed.
-    NotCaptured,
-    /// It leads through a secret.
-    Redacted,
-    /// The program has it nowhere any more, or it cannot be read.
-    Unavailable,
-    /// The operation does not fit the values.
-    Unfit,
-    /// Overflow, or division by zero.
-    Arithmetic,
-    /// It would take longer, or more, than allowed.
-    Limit,
-}
-
-/// An expression that has no value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub struct EvaluateError {
-    /// The obstacle's kind.
-    pub obstacle: Obstacle,
-    /// The part of the expression that is meant, in bytes.
-    pub span: Range<usize>,
-    /// What is wrong, for example `no field "prize" in shop::Item`.
-    pub what: String,
-    /// Why, or what to do about it; may be empty.
-    pub why: String,
-    /// What is there instead, nearest names first; may be empty.
-    pub instead: Vec<String>,
-}
-
-impl EvaluateError {
-    pub(super) fn new(obstacle: Obstacle, span: Range<usize>, what: impl Into<String>) -> Self {
-        Self { obstacle, span, what: what.into(), why: String::new(), instead: Vec::new() }
-    }
-
-    /// The error for people: what and why, then the expression with marks below the place that is meant.
-    pub fn explain(&self, expression: &str) -> String {
-        let mut text = self.what.clone();
-        if !self.why.is_empty() {
-            let _ = write!(text, ": {}", self.why);
-        }
-        // One column per character; a tab or line end in the expression would shift the marks.
-        let line: String = expression.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let width = |bytes: usize| {
-            expression.char_indices().take_while(|(at, _)| *at < bytes.min(expression.len())).count()
-        };
-        let (from, to) = (width(self.span.start), width(self.span.end));
-        let marks = "^".repeat(to.saturating_sub(from).max(1));
-        let _ = write!(text, "\n  {line}\n  {}{marks}", " ".repeat(from));
-        if !self.instead.is_empty() {
-            let _ = write!(text, "\nthere is: {}", self.instead.join(", "));
-        }
-        text
-    }
-}
+pub use freezeframe_model::{EvaluateError, Obstacle};
 
 /// An obstacle met by a step, which does not know where in the expression it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,17 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_marks_stand_below_what_is_meant() {
-        let failure = Failure::new(Obstacle::NotFound, "no field \"prize\" in Item")
-            .instead("prize", ["count", "price", "prices"].into_iter());
-        expect_test::expect![[r#"
-            no field "prize" in Item
-              ü.prize + 1
-                ^^^^^
-            there is: price, prices"#]]
-        .assert_eq(&failure.at(3..8).explain("ü.prize + 1"));
-        let past_the_end = EvaluateError::new(Obstacle::Syntax, 90..95, "x");
-        assert!(past_the_end.explain("a\tb").ends_with("^"));
+    fn near_names_are_offered_alone() {
+        let failure = Failure::new(Obstacle::NotFound, "none").instead("prize", ["count", "price", "prices"].into_iter());
+        assert_eq!(failure.instead, ["price", "prices"]);
     }
 
     #[test]

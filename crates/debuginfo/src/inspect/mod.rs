@@ -159,6 +159,16 @@ impl<'a> Inspection<'a> {
         evaluate::evaluate(&ground, expression, &bounds.clamped())
     }
 
+    /// The function that a frame stands in.
+    ///
+    /// # Errors
+    /// [`Obstacle::NotFound`] where there is no such thread or frame.
+    pub fn function(&self, thread: i32, frame: usize) -> Result<String, EvaluateError> {
+        let frames = self.frames(thread)?;
+        let found = frames.located.get(frame).ok_or_else(|| no_frame(frame, frames.located.len()))?;
+        Ok(found.1.function.clone())
+    }
+
     fn deadline(&self) -> Instant {
         let now = Instant::now();
         now.checked_add(self.options.time).unwrap_or(now)

@@ -1,6 +1,7 @@
 //! The command line. To add one: a module with `Arguments` and `run`, and a line in [`Command`] and [`run`].
 
 mod act;
+mod ask;
 mod attach;
 mod demo;
 mod demo_story;
@@ -17,6 +18,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use freezeframe_store::Store;
+
+pub(crate) use ask::no_value_of;
 
 use crate::error::CommandError;
 use crate::render::Style;
@@ -41,6 +44,8 @@ enum Command {
     Incidents(show::ListArguments),
     /// Show one incident: what broke, where, with which values.
     Show(show::Arguments),
+    /// Evaluate an expression over the values of an incident.
+    Eval(ask::Arguments),
     /// Attach gdb or lldb to a held process; it is held as before when the debugger leaves.
     Attach(attach::Arguments),
     /// Let a held process run on. It gets no new requests and is ended in good order.
@@ -95,6 +100,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         Command::Gate(arguments) => gate::run(arguments),
         Command::Incidents(arguments) => show::list(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Eval(arguments) => ask::run(&arguments),
         Command::Attach(arguments) => attach::run(&arguments),
         Command::Release(arguments) => act::run(&arguments, "release"),
         Command::Kill(arguments) => act::run(&arguments, "kill"),

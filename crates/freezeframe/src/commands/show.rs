@@ -4,6 +4,7 @@ use freezeframe_api::dto::{IncidentList, IncidentView};
 use freezeframe_model::IncidentId;
 
 use super::DataDirectory;
+use super::ask::{Asked, PlaceArguments};
 use crate::client::Client;
 use crate::error::{CommandError, Kind};
 use crate::render;
@@ -32,6 +33,11 @@ pub(crate) struct Arguments {
     /// As JSON.
     #[arg(long)]
     json: bool,
+    /// Show one value alone, with what the page leaves out of it: a path as the page shows it.
+    #[arg(long, value_name = "PATH")]
+    expand: Option<String>,
+    #[command(flatten)]
+    place: PlaceArguments,
 }
 
 pub(crate) fn list(arguments: &ListArguments) -> Result<i32, CommandError> {
@@ -43,6 +49,14 @@ pub(crate) fn list(arguments: &ListArguments) -> Result<i32, CommandError> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
+    if arguments.expand.is_none() && arguments.place.is_given() {
+        let why = "--thread, --frame, --offset and --limit belong to --expand";
+        return Err(CommandError::new(Kind::Usage, why));
+    }
+    if let Some(expression) = &arguments.expand {
+        let Arguments { data, id, place, json, .. } = arguments;
+        return Asked { data, id: *id, expression, place, json: *json }.answer(None);
+    }
     let store = arguments.data.store()?;
     let incident = match store.incident(arguments.id)? {
         Some(incident) => incident,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freezeframe_api::dto::{IncidentView, VariableShape};
-use freezeframe_debuginfo::{Bounds, Obstacle, Options};
-use freezeframe_model::{Capture, IncidentId};
+use freezeframe_debuginfo::{Bounds, Options};
+use freezeframe_model::{Capture, Incident, IncidentId};
 use freezeframe_redact::Redactor;
 use freezeframe_store::Store;
 
@@ -110,7 +110,7 @@ pub(crate) fn open(arguments: &OpenArguments) -> Result<i32, CommandError> {
         None => freezeframe_store::read_capsule(&mut open_file(&arguments.file)?)?,
     };
     if let Some(expression) = &arguments.eval {
-        return evaluate(arguments, expression, core.as_ref(), capture.as_ref(), &options);
+        return evaluate(arguments, expression, &incident, core.as_ref(), capture.as_ref(), &options);
     }
     match arguments.json {
         true => {
@@ -129,16 +129,15 @@ const POST_MORTEM_TIME: Duration = Duration::from_secs(10);
 fn evaluate(
     arguments: &OpenArguments,
     expression: &str,
+    incident: &Incident,
     core: Option<&post_mortem::PostMortem>,
     capture: Option<&Capture>,
     options: &Options,
 ) -> Result<i32, CommandError> {
     let capture =
         capture.ok_or_else(|| CommandError::new(Kind::NotFound, "nothing was captured of this incident"))?;
-    let failing = || capture.failing_thread().or(capture.threads.first()).map(|thread| thread.id);
-    let thread = arguments.thread.or_else(failing).unwrap_or_default();
-    let site = || freezeframe_api::words::site_frame(capture).map(|(number, _)| number);
-    let frame = arguments.frame.or_else(|| arguments.thread.is_none().then(site).flatten()).unwrap_or(0);
+    let (thread, frame) =
+        freezeframe_api::words::default_frame(incident, Some(capture), arguments.thread, arguments.frame);
     let bounds = Bounds { offset: arguments.offset, breadth: arguments.count, ..Bounds::default() };
     let value = match core {
         Some(found) => {
@@ -147,17 +146,9 @@ fn evaluate(
         }
         None => freezeframe_debuginfo::evaluate_captured(capture, thread, frame, expression),
     };
-    let value = value.map_err(|error| {
-        let kind = match error.obstacle {
-            Obstacle::Syntax => Kind::Usage,
-            Obstacle::NotFound | Obstacle::NotCaptured => Kind::NotFound,
-            Obstacle::Redacted => Kind::Denied,
-            _ => Kind::Failed,
-        };
-        CommandError::new(kind, error.explain(expression))
-    })?;
+    let value = value.map_err(|error| super::ask::no_value(&error, expression))?;
     match arguments.json {
         true => super::print_json(&VariableShape::from(&value)),
-        false => super::print(&render::variable(&value, super::style())),
+        false => super::print(&render::variable(&value, None, super::style())),
     }
 }

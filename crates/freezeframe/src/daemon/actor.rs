@@ -8,13 +8,14 @@ use freezeframe_api::{Act, ActOutcome, ControlError};
 use freezeframe_gate::Gate;
 use freezeframe_lifecycle::{Event, Fleet};
 use freezeframe_model::{
-    Exchange, ExitReason, Fingerprint, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, LogLine,
-    Timestamp,
+    Answer, Exchange, ExitReason, Fingerprint, Incident, IncidentId, InstanceId, InstanceRole, InstanceView,
+    LogLine, Question, Timestamp,
 };
 use freezeframe_shim::files::Directory;
 use freezeframe_shim::protocol::{Phase, Report, Trapped};
 use tokio::sync::{mpsc, oneshot};
 
+use super::inspect::{Questions, Unanswered};
 use super::observed::Recent;
 use super::output::PassThrough;
 use super::people::Pending;
@@ -57,6 +58,12 @@ pub(crate) enum Message {
         action: Act,
         answer: oneshot::Sender<Result<ActOutcome, ControlError>>,
     },
+    /// What is the value of this in the held process?
+    Inspect {
+        incident: IncidentId,
+        question: Question,
+        reply: oneshot::Sender<Result<Answer, Unanswered>>,
+    },
     /// The client that a held process was handed to has ended.
     ClientGone(InstanceId, i32),
     /// What runs?
@@ -97,6 +104,8 @@ impl Mailbox {
 pub(crate) struct Instance {
     pub(crate) shim: Shim,
     pub(crate) directory: Directory,
+    /// Version of the protocol that its shim speaks; 0 until it is heard.
+    pub(crate) shim_version: u32,
     pub(crate) port: u16,
     pub(crate) pid: i32,
     pub(crate) since: Timestamp,
@@ -153,6 +162,7 @@ pub(crate) struct Daemon {
     pub(crate) id_wanted: bool,
     pub(crate) recent: Recent,
     pub(crate) pending: HashMap<InstanceId, Vec<Pending>>,
+    pub(crate) questions: Questions,
     /// Asked for their last lines for an incident of the gate's.
     pub(crate) logs_wanted: HashMap<InstanceId, Vec<IncidentId>>,
     pub(crate) gate: Gate,
@@ -266,6 +276,7 @@ impl Daemon {
                 self.id_wanted = false;
             }
             Message::Act { who, incident, action, answer } => self.on_act(&who, incident, action, answer),
+            Message::Inspect { incident, question, reply } => self.on_inspect(incident, question, reply),
             Message::ClientGone(instance, client_pid) => self.on_client_gone(instance, client_pid),
             Message::Instances(answer) => {
                 let _ = answer.send(self.views());
@@ -291,8 +302,9 @@ impl Daemon {
             return;
         }
         match report {
-            Report::Hello { pid, port, phase, held, limits, .. } => {
+            Report::Hello { version, pid, port, phase, held, limits, .. } => {
                 if let Some(known) = self.instances.get_mut(&instance) {
+                    known.shim_version = version;
                     known.pid = pid;
                     known.port = port;
                 }
@@ -315,6 +327,7 @@ impl Daemon {
             Report::HandedOver(result) => self.on_handed_over(instance, result),
             Report::Reclaimed(result) => self.on_reclaimed(instance, result),
             Report::Logs(lines) => self.on_logs(instance, lines),
+            Report::Inspected { number, result } => self.on_inspected(number, *result),
             Report::Exited { reason, logs } => self.on_exited(instance, reason, logs),
         }
     }
@@ -384,9 +397,11 @@ impl Daemon {
         if directory.has_shim() {
             // It lives: the connection broke. Connect again; what was asked before may never have arrived.
             self.answer_all_pending(instance, "the connection to the instance's shim was lost; try again");
+            self.take_over_questions(instance, &directory);
             let shim = super::shims::adopt(directory, instance, self.mailbox.clone());
             if let Some(known) = self.instances.get_mut(&instance) {
                 known.shim = shim;
+                known.shim_version = 0;
             }
             return;
         }
@@ -398,9 +413,11 @@ impl Daemon {
         let held = state.held.filter(|_| state.exited.is_none());
         if held.is_some_and(|record| super::adopt::still_stands(&record.facts)) {
             tracing::warn!(%instance, "the shim of a held process died; another one takes care of it");
+            self.take_over_questions(instance, &directory);
             let shim = super::shims::spawn(directory, instance, self.mailbox.clone());
             if let Some(known) = self.instances.get_mut(&instance) {
                 known.shim = shim;
+                known.shim_version = 0;
             }
             return;
         }
@@ -412,6 +429,7 @@ impl Daemon {
         let Some(known) = self.instances.remove(&instance) else { return };
         self.gate.unroute(instance);
         self.answer_all_pending(instance, "the process has ended");
+        self.drop_questions(instance, "the process has ended");
         // For incidents of the gate's that wait for them.
         self.on_logs(instance, logs.clone());
         match known.incident {

@@ -1,7 +1,7 @@
 //! The daemon as the API sees it.
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError};
-use freezeframe_model::{Capture, Incident, IncidentId, InstanceView, chain};
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+use freezeframe_model::{Capture, Incident, IncidentId, InstanceView, Question, chain};
 use freezeframe_store::{Store, StoreError};
 use tokio::sync::oneshot;
 
@@ -49,6 +49,16 @@ impl Control for Desk {
             self.mailbox.send(Message::Instances(answer)).await;
             answered.await.unwrap_or_default()
         })
+    }
+
+    fn inspect(
+        &self,
+        who: &str,
+        id: IncidentId,
+        question: Question,
+        reason: &str,
+    ) -> BoxFuture<'_, Result<Inspected, ControlError>> {
+        Box::pin(self.ask(who.to_owned(), id, question, reason.to_owned()))
     }
 
     fn act(

@@ -174,6 +174,7 @@ impl Instance {
         Self {
             shim,
             directory,
+            shim_version: 0,
             port,
             pid: 0,
             since: Timestamp::now(),

@@ -20,6 +20,7 @@ mod control;
 mod crash;
 mod effects;
 mod health;
+mod inspect;
 mod observed;
 mod output;
 mod people;

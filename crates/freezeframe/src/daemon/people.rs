@@ -75,7 +75,7 @@ impl Daemon {
     }
 
     /// The instance of an incident that is held; the error says what became of it otherwise.
-    fn held_instance(&self, id: IncidentId) -> Result<InstanceId, ControlError> {
+    pub(super) fn held_instance(&self, id: IncidentId) -> Result<InstanceId, ControlError> {
         if let Some(open) = self.open.get(&id) {
             return match open.incident.state {
                 IncidentState::Held => Ok(open.incident.instance),

@@ -133,6 +133,7 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
         id_wanted: false,
         recent: Recent::default(),
         pending: HashMap::new(),
+        questions: super::inspect::Questions::default(),
         logs_wanted: HashMap::new(),
         gate: gate.clone(),
         store: store.clone(),

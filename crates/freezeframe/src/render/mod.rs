@@ -10,9 +10,10 @@ mod stack;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use freezeframe_api::words;
-use freezeframe_model::{Capture, Incident, IncidentId, Timestamp, Variable};
+use freezeframe_model::{Capture, Incident, IncidentId, Question, Timestamp, Variable};
 
 use page::Page;
 use page::Tone::{Bad, Blue, Good, Plain, Soft, Strong, Warn};
@@ -41,10 +42,10 @@ pub(crate) fn label(incident: &Incident) -> String {
     if incident.id == CORE_ID { "core".to_owned() } else { incident.id.to_string() }
 }
 
-/// One value with what is below it.
-pub(crate) fn variable(variable: &Variable, style: Style) -> String {
+/// One value with what is below it. With a question, what is cut off says how it is asked for.
+pub(crate) fn variable(variable: &Variable, question: Option<&Question>, style: Style) -> String {
     let mut page = Page::new(style);
-    stack::value(&mut page, variable);
+    values::value(&mut page, variable, question);
     page.finish()
 }
 
@@ -63,7 +64,7 @@ fn incident_at(incident: &Incident, capture: Option<&Capture>, style: Style, now
     }
     stack::site(&mut page, incident, capture);
     if let Some(capture) = capture {
-        stack::failing(&mut page, capture);
+        stack::failing(&mut page, incident, capture);
         stack::others(&mut page, capture);
         tasks::tasks(&mut page, &capture.tasks, style.tasks);
     }

@@ -6,12 +6,12 @@ use freezeframe_model::{Capture, Frame, FrameKind, Incident, Value, Variable};
 use super::page::Page;
 use super::page::Tone::{Bad, Good, Plain, Soft, Strong, Warn};
 use super::page::{clean, cut};
+use super::values::{Asking, variables};
 
 /// Source lines on the page.
 const MAX_SOURCE: usize = 40;
-/// Values of one frame, and levels below a variable.
+/// Values of one frame.
 const MAX_VALUES: usize = 60;
-const MAX_DEPTH: usize = 4;
 /// The same for the frames that are not the site.
 pub(super) const MAX_VALUES_OUTER: usize = 20;
 /// Frames of a stack, and threads.
@@ -45,7 +45,8 @@ pub(super) fn site(page: &mut Page, incident: &Incident, capture: Option<&Captur
     if frame.variables.is_empty() {
         page.line(2, &[(Soft, "this frame has no variables, or its debug information has none")]);
     }
-    variables(page, 2, &frame.variables, MAX_VALUES);
+    let asking = incident.state.is_live().then_some(Asking { frame: None });
+    variables(page, 2, &frame.variables, MAX_VALUES, asking);
 }
 
 /// `   rate = 0`: plain values whose names stand in the line as words.
@@ -59,76 +60,8 @@ fn beside(line: &str, variables: &[Variable]) -> String {
     values.take(MAX_BESIDE).collect()
 }
 
-/// Values of an answer, and levels below it.
-const MAX_ANSWER: usize = 10_000;
-const MAX_ANSWER_DEPTH: usize = 16;
-
-/// One value that was asked for, whole.
-pub(super) fn value(page: &mut Page, variable: &Variable) {
-    let (mut left, mut skipped) = (MAX_ANSWER, 0);
-    let column = variable.name.chars().count().clamp(8, 40);
-    tree(page, 0, variable, MAX_ANSWER_DEPTH, column, &mut left, &mut skipped);
-    if skipped > 0 {
-        page.line(
-            0,
-            &[(Soft, &format!("… {} more; `--json` has them all", words::counted(skipped, "value")))],
-        );
-    }
-}
-
-/// Variables as an indented tree.
-pub(super) fn variables(page: &mut Page, indent: usize, variables: &[Variable], max: usize) {
-    let mut left = max;
-    let mut skipped = 0;
-    let widest = variables.iter().map(|variable| variable.name.chars().count()).max().unwrap_or(0);
-    let column = (widest + 1).clamp(8, 24);
-    for variable in variables {
-        tree(page, indent, variable, MAX_DEPTH, column, &mut left, &mut skipped);
-    }
-    if skipped > 0 {
-        let more = words::counted(skipped, "value");
-        page.line(indent, &[(Soft, &format!("… {more} more; `--json` has them all"))]);
-    }
-}
-
-fn tree(
-    page: &mut Page,
-    indent: usize,
-    variable: &Variable,
-    depth: usize,
-    column: usize,
-    left: &mut usize,
-    skipped: &mut usize,
-) {
-    if *left == 0 {
-        *skipped += 1;
-        return;
-    }
-    *left -= 1;
-    let name = format!("{:<column$} ", clean(&variable.name));
-    let type_name = format!("  {}", variable.type_name);
-    let value = match &variable.value {
-        Value::Text(text) => (Good, text.clone()),
-        Value::Redacted(why) => (Soft, format!("redacted: {why}")),
-        Value::Unavailable(why) => (Soft, format!("‹{why}›")),
-        Value::Cut(why) => (Soft, format!("‹left out: {why}›")),
-        Value::Composite if depth == 0 && !variable.children.is_empty() => (Soft, "…".to_owned()),
-        Value::Composite => (Soft, String::new()),
-    };
-    let type_name = if value.1.is_empty() { type_name.trim_start() } else { &type_name };
-    page.line(indent, &[(Plain, &name), (value.0, &value.1), (Soft, type_name)]);
-    match depth.checked_sub(1) {
-        None => *skipped += variable.children.len(),
-        Some(depth) => {
-            for child in &variable.children {
-                tree(page, indent + 2, child, depth, column, left, skipped);
-            }
-        }
-    }
-}
-
 /// The stack of the failing thread without what is not the user's.
-pub(super) fn failing(page: &mut Page, capture: &Capture) {
+pub(super) fn failing(page: &mut Page, incident: &Incident, capture: &Capture) {
     let Some(thread) = capture.failing_thread() else { return };
     page.heading("Stack", &format!("thread {} {}", thread.id, thread.name));
     let site = words::site_frame(capture).map(|(number, _)| number);
@@ -138,7 +71,8 @@ pub(super) fn failing(page: &mut Page, capture: &Capture) {
             StackPart::Own(number, frame) => {
                 own_frame(page, number, frame, site == Some(number));
                 if site != Some(number) {
-                    variables(page, 7, &frame.variables, MAX_VALUES_OUTER);
+                    let asking = incident.state.is_live().then_some(Asking { frame: Some(number) });
+                    variables(page, 7, &frame.variables, MAX_VALUES_OUTER, asking);
                 }
             }
             StackPart::Library(_, run) => {

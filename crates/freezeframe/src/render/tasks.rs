@@ -5,7 +5,8 @@ use freezeframe_model::Task;
 
 use super::page::Page;
 use super::page::Tone::{Plain, Soft, Strong, Warn};
-use super::stack::{MAX_VALUES_OUTER, own_frame, variables};
+use super::stack::{MAX_VALUES_OUTER, own_frame};
+use super::values::variables;
 
 /// Groups in the summary, and with their stacks.
 const MAX_FOLDED: usize = 8;
@@ -56,7 +57,7 @@ fn stack(page: &mut Page, task: &Task) {
         match part {
             StackPart::Own(number, frame) => {
                 own_frame(page, number, frame, false);
-                variables(page, 7, &frame.variables, MAX_VALUES_OUTER);
+                variables(page, 7, &frame.variables, MAX_VALUES_OUTER, None);
             }
             StackPart::Library(number, [only]) => {
                 let place = words::place(&only.file, only.line);

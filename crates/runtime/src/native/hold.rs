@@ -196,9 +196,10 @@ fn was_sent(tid: i32) -> bool {
     ptrace::signal_info(tid).is_ok_and(|info| info.si_code <= 0)
 }
 
-/// What a core file says of one thread.
+/// What a core file, or an inspection, needs of one thread.
 pub(crate) struct HeldThread {
     pub(crate) tid: i32,
+    registers: arch::RawRegisters,
     /// `NT_PRSTATUS` registers.
     pub(crate) general: Vec<u8>,
     /// `NT_FPREGSET`.
@@ -225,9 +226,10 @@ pub(crate) fn examine_held(pid: i32, limit: Duration) -> io::Result<Vec<HeldThre
             std::thread::sleep(Duration::from_micros(20));
         }
         let general = ptrace::register_set(tid, NT_PRSTATUS, 512);
-        if let Ok(general) = general {
+        if let (Ok(general), Ok(registers)) = (general, ptrace::registers(tid)) {
             threads.push(HeldThread {
                 tid,
+                registers,
                 general,
                 floating: ptrace::register_set(tid, NT_FPREGSET, 1024).ok(),
                 extended: ptrace::register_set(tid, arch::EXTENDED_STATE.0, arch::EXTENDED_STATE.1).ok(),
@@ -236,6 +238,12 @@ pub(crate) fn examine_held(pid: i32, limit: Duration) -> io::Result<Vec<HeldThre
         let _ = ptrace::detach(tid, 0);
     }
     Ok(threads)
+}
+
+/// A thread of a held process as a capture sees it.
+pub(crate) fn describe(pid: i32, failing: i32, thread: &HeldThread) -> freezeframe_debuginfo::StoppedThread {
+    let in_call = arch::system_call(&thread.registers);
+    super::sight::stopped_thread(pid, thread.tid, thread.tid == failing, &thread.registers, in_call)
 }
 
 /// `e_machine` for core files.

@@ -217,7 +217,7 @@ impl Image {
 }
 
 /// Opens mapped files as the process sees them, also where they were deleted or lie in another mount namespace.
-fn opener(pid: i32) -> impl Fn(&Mapping) -> io::Result<File> + Send + Sync + 'static {
+pub(crate) fn opener(pid: i32) -> impl Fn(&Mapping) -> io::Result<File> + Send + Sync + 'static {
     // Debug information names further files: opening a pipe must not wait for its writer.
     let open = |path: String| {
         std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)

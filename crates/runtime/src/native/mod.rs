@@ -26,7 +26,8 @@ use crate::{Cgroup, Event, Indexing, Launch, Runtime, Sighting, Snapshot, StartE
 use image::{Image, TrapKind};
 use ptrace::Status;
 
-pub(crate) use hold::{ELF_MACHINE, EXTENDED_STATE_NOTE, HeldThread, examine_held};
+pub(crate) use hold::{ELF_MACHINE, EXTENDED_STATE_NOTE, HeldThread, describe, examine_held};
+pub(crate) use image::opener;
 pub(crate) use sight::probe;
 
 /// Signals that end a program at the place of an error.

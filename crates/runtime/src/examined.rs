@@ -1,0 +1,37 @@
+//! A held process, read anew: registers of all its threads, its memory, its files. It stays held as it was, whatever becomes of us
+//! meanwhile: each thread is traced for microseconds only, and what is not traced is frozen or stopped all the same.
+
+use std::io;
+use std::sync::Arc;
+
+use freezeframe_debuginfo::{IndexDirectory, Inspection, Modules, Options, StoppedThread, parse_maps};
+
+use crate::ProcessMemory;
+use crate::native::{self, HeldThread};
+
+/// What is needed to ask a held process. It is right for as long as that process stands still.
+pub struct Examined {
+    memory: ProcessMemory,
+    modules: Modules,
+    threads: Vec<StoppedThread>,
+}
+
+impl Examined {
+    pub(crate) fn new(
+        pid: i32,
+        failing: i32,
+        threads: &[HeldThread],
+        indexes: Option<Arc<IndexDirectory>>,
+    ) -> io::Result<Self> {
+        let memory = ProcessMemory::open(pid)?;
+        let mappings = parse_maps(&std::fs::read_to_string(format!("/proc/{pid}/maps"))?);
+        let modules = Modules::new(mappings, Box::new(native::opener(pid))).with_indexes(indexes);
+        let threads = threads.iter().map(|thread| native::describe(pid, failing, thread)).collect();
+        Ok(Self { memory, modules, threads })
+    }
+
+    /// Ready to be asked; what it learns of stacks and types lasts as long as this does.
+    pub fn inspection<'a>(&'a self, options: &'a Options) -> Inspection<'a> {
+        Inspection::new(&self.memory, &self.modules, &self.threads, options)
+    }
+}
