@@ -18,7 +18,6 @@
 mod channel;
 mod config;
 mod delivery;
-mod http;
 mod notice;
 mod outbox;
 mod timing;
@@ -26,7 +25,7 @@ mod timing;
 pub use channel::webhook::{SIGNATURE_HEADER, sign};
 pub use channel::{Channel, SendError};
 pub use config::{ChannelConfig, ConfigError, Lookup};
-pub use http::Trust;
+pub use freezeframe_http::Trust;
 pub use notice::{Alert, Notice, NoticeEvent};
 pub use outbox::{Outbox, OutboxError, Queued};
 pub use timing::Timing;

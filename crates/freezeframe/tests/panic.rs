@@ -4,41 +4,19 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+use support::files::every_byte;
 use support::http::{self, User};
 use support::needs::{Need, has};
 use support::process;
-use support::scene::{Scene, Setup};
+use support::scene::Scene;
+use support::shop::{journey, start_shop};
 use support::{line_of, repository, wait_for};
-
-/// The story of the shop that ends in a division by zero.
-fn journey() -> &'static [shop::Request] {
-    let story = shop::STORIES.iter().find(|story| story.name == "divide-by-zero");
-    story.expect("the shop has this story").journey
-}
-
-fn shop_setup(config: &str) -> Setup {
-    let config = format!("[service]\nname = \"shop\"\nready.path = \"/health\"\n{config}");
-    let command = vec![env!("CARGO_BIN_EXE_freezeframe").to_owned(), "shop".to_owned()];
-    Setup { config, command, ..Setup::default() }
-}
-
-/// The shop with its database in the scratch directory.
-fn start_shop(config: &str) -> Scene {
-    let mut scene = Scene::prepare(shop_setup(config));
-    let database = scene.scratch.path().join("shop.db");
-    let line = format!("env = {{ SHOP_DB = \"{}\", RUST_BACKTRACE = \"1\" }}\n", database.display());
-    let config = format!("[service]\nname = \"shop\"\nready.path = \"/health\"\n{line}{config}");
-    std::fs::write(scene.scratch.path().join("freezeframe.toml"), config).expect("written");
-    scene.run();
-    scene.wait_ready();
-    scene
-}
 
 /// Users who meet no bug, from several threads, until stopped.
 struct HonestUsers {
@@ -88,25 +66,6 @@ impl HonestUsers {
     fn end(self) -> Vec<String> {
         self.over.store(true, Ordering::Relaxed);
         self.threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
-    }
-}
-
-/// Everything that was written, with what is compressed opened.
-fn every_byte(directory: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        let kind = std::fs::symlink_metadata(&path).expect("metadata").file_type();
-        if kind.is_dir() {
-            every_byte(&path, found);
-        } else if kind.is_file() {
-            let bytes = std::fs::read(&path).expect("readable");
-            if path.extension().is_some_and(|extension| extension == "zst") {
-                let opened = zstd::decode_all(&bytes[..])
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                found.push((path.with_extension("opened"), opened));
-            }
-            found.push((path, bytes));
-        }
     }
 }
 

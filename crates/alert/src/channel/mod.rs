@@ -15,7 +15,7 @@ use std::time::Duration;
 use freezeframe_model::chain;
 
 use crate::config::resolve;
-use crate::http::{Answer, Endpoint, HttpError};
+use freezeframe_http::{Answer, Endpoint, HttpError};
 use crate::{Alert, ChannelConfig, ConfigError, Lookup, Trust};
 
 /// A way to reach people, ready to be used.
@@ -51,7 +51,10 @@ pub enum SendError {
 impl Channel {
     /// Checks the configuration and prepares the channel; does not connect.
     pub fn new(config: &ChannelConfig, lookup: Lookup<'_>, trust: &Trust) -> Result<Self, ConfigError> {
-        let endpoint = |url: &str| Endpoint::parse("url", &resolve("url", url, lookup)?, trust);
+        let endpoint = |url: &str| {
+            let url = resolve("url", url, lookup)?;
+            Endpoint::parse(&url, trust).map_err(|error| ConfigError::invalid("url", error.to_string()))
+        };
         let kind = match config {
             ChannelConfig::Webhook { url, secret } => {
                 Kind::Webhook(webhook::Webhook::new(endpoint(url)?, resolve("secret", secret, lookup)?))

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::{SendError, judge};
-use crate::http::Endpoint;
+use freezeframe_http::Endpoint;
 use crate::{Alert, NoticeEvent};
 
 #[derive(Clone)]

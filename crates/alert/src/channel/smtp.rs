@@ -105,7 +105,7 @@ fn is_about_credentials(error: &lettre::transport::smtp::Error) -> bool {
 
 /// The URL decides on TLS; with an extra certificate authority the same decision is made again with it.
 fn extra_tls(url: &str, trust: &Trust) -> Result<Option<Tls>, ConfigError> {
-    let Some(pem) = &trust.extra_pem else { return Ok(None) };
+    let Some(pem) = trust.extra_pem() else { return Ok(None) };
     let uri: Uri = url.parse().map_err(|_| ConfigError::invalid("url", "is not a url"))?;
     let required = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "tls=required"));
     let wrap: fn(TlsParameters) -> Tls = match (uri.scheme_str(), required) {

@@ -20,7 +20,7 @@ use sha2::Sha256;
 
 use super::{SendError, judge};
 use crate::Alert;
-use crate::http::Endpoint;
+use freezeframe_http::Endpoint;
 
 /// Name of the header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "x-freezeframe-signature";

@@ -23,7 +23,7 @@ pub(super) struct Asking {
 /// One value that was asked for, whole.
 pub(super) fn value(page: &mut Page, variable: &Variable, question: Option<&Question>) {
     let column = variable.name.chars().count().clamp(8, 40);
-    let mut tree = Tree { page, column, left: MAX_ANSWER, skipped: 0, frame: None };
+    let mut tree = Tree { page, column, left: MAX_ANSWER, skipped: 0, is_told: false, frame: None };
     let spot = question.map(|question| Spot { path: base(&question.expression), offset: question.offset });
     tree.show(0, variable, MAX_ANSWER_DEPTH, spot.as_ref());
     tree.finish(0);
@@ -47,7 +47,7 @@ pub(super) fn variables(
     let widest = variables.iter().map(|variable| variable.name.chars().count()).max().unwrap_or(0);
     let column = (widest + 1).clamp(8, 24);
     let frame = asking.and_then(|asking| asking.frame);
-    let mut tree = Tree { page, column, left: max, skipped: 0, frame };
+    let mut tree = Tree { page, column, left: max, skipped: 0, is_told: false, frame };
     for variable in variables {
         let spot = asking.map(|_| Spot { path: path_of(&[&variable.name]), offset: 0 });
         tree.show(indent, variable, MAX_DEPTH, spot.as_ref());
@@ -78,6 +78,8 @@ struct Tree<'p> {
     column: usize,
     left: usize,
     skipped: usize,
+    /// How the rest is asked for has been said once.
+    is_told: bool,
     frame: Option<usize>,
 }
 
@@ -95,7 +97,9 @@ impl Tree<'_> {
             Value::Redacted(why) => (Soft, format!("redacted: {why}")),
             Value::Unavailable(why) => (Soft, format!("‹{why}›")),
             Value::Cut(why) => (Soft, format!("‹left out: {why}›{}", self.how(spot))),
-            Value::Composite if depth == 0 && !variable.children.is_empty() => (Soft, "…".to_owned()),
+            Value::Composite if depth == 0 && !variable.children.is_empty() => {
+                (Soft, format!("…{}", self.how(spot)))
+            }
             Value::Composite => (Soft, String::new()),
         };
         let type_name = if value.1.is_empty() { type_name.trim_start() } else { &type_name };
@@ -105,6 +109,12 @@ impl Tree<'_> {
             return;
         };
         for (at, child) in variable.children.iter().enumerate() {
+            if let (0, false, Some(spot)) = (self.left, self.is_told, spot) {
+                self.is_told = true;
+                let rest = Spot { path: spot.path.clone(), offset: spot.offset.saturating_add(at) };
+                let how = format!("{} more{}", variable.children.len() - at, self.how(Some(&rest)));
+                self.page.line(indent + 2, &[(Plain, &format!("{:<column$} ", "…", column = self.column)), (Soft, &how)]);
+            }
             let spot = spot.map(|spot| spot.child(at, child));
             self.show(indent + 2, child, depth, spot.as_ref());
         }

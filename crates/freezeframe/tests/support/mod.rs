@@ -4,11 +4,13 @@
 //! directory. Nothing here links the code that it tests.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod needs;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod scene;
+pub(crate) mod shop;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

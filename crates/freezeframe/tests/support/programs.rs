@@ -50,6 +50,11 @@ pub(crate) fn panics(options: &[&str]) -> PathBuf {
     compile(&source("panics.rs"), "rustc", &all)
 }
 
+/// Panics in the midst of long and deep values: `tests/programs/ledger.rs`.
+pub(crate) fn ledger() -> PathBuf {
+    compile(&source("ledger.rs"), "rustc", &["--edition=2024", "-g", "-Copt-level=0"])
+}
+
 fn compile(source: &Path, compiler: &str, options: &[&str]) -> PathBuf {
     let text = std::fs::read(source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let mut hasher = DefaultHasher::new();
