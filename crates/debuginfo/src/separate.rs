@@ -36,6 +36,14 @@ pub struct DebugSources {
     pub fetch: Option<Arc<Fetch>>,
 }
 
+/// The build id that the linker wrote into an ELF file; `None` where it wrote none.
+///
+/// # Errors
+/// Of reading; also where it is no ELF file.
+pub fn build_id_of(file: &File) -> io::Result<Option<BuildId>> {
+    Elf::open(file).map(|elf| elf.linked_build_id().cloned()).map_err(io::Error::other)
+}
+
 /// The files that belong to one module.
 #[derive(Clone)]
 pub(crate) struct Files {

@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod config;
 mod daemon;
+mod debuginfod;
 mod error;
 mod render;
 mod token;

@@ -208,14 +208,14 @@ impl Endpoint {
             .header(USER_AGENT, concat!("freezeframe/", env!("CARGO_PKG_VERSION")))
             .body(Full::new(Bytes::new()))
             .map_err(HttpError::Build)?;
-        let in_time = async |work| tokio::time::timeout(silence, work).await.map_err(|_| HttpError::Silence(silence));
         let stream = tokio::time::timeout(silence, self.connect());
         let stream = stream.await.map_err(|_| HttpError::Silence(silence))??;
         exchange(stream, request, silence, async |response| {
             let status = response.status().as_u16();
             let mut body = response.into_body();
             while status == 200 {
-                let Some(frame) = in_time(body.frame()).await? else { break };
+                let frame = tokio::time::timeout(silence, body.frame()).await;
+                let Some(frame) = frame.map_err(|_| HttpError::Silence(silence))? else { break };
                 if let Some(bytes) = frame.map_err(HttpError::Request)?.data_ref() {
                     keep(bytes).map_err(HttpError::Keep)?;
                 }

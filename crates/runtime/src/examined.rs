@@ -2,12 +2,10 @@
 //! meanwhile: each thread is traced for microseconds only, and what is not traced is frozen or stopped all the same.
 
 use std::io;
-use std::sync::Arc;
 
-use freezeframe_debuginfo::{IndexDirectory, Inspection, Modules, Options, StoppedThread, parse_maps};
-
-use crate::ProcessMemory;
+use freezeframe_debuginfo::{Inspection, Modules, Options, StoppedThread, parse_maps};
 use crate::native::{self, HeldThread};
+use crate::{DebugFiles, ProcessMemory};
 
 /// What is needed to ask a held process. It is right for as long as that process stands still.
 pub struct Examined {
@@ -21,11 +19,11 @@ impl Examined {
         pid: i32,
         failing: i32,
         threads: &[HeldThread],
-        indexes: Option<Arc<IndexDirectory>>,
+        debug: &DebugFiles,
     ) -> io::Result<Self> {
         let memory = ProcessMemory::open(pid)?;
         let mappings = parse_maps(&std::fs::read_to_string(format!("/proc/{pid}/maps"))?);
-        let modules = Modules::new(mappings, Box::new(native::opener(pid))).with_indexes(indexes);
+        let modules = debug.used_by(Modules::new(mappings, Box::new(native::opener(pid))));
         let threads = threads.iter().map(|thread| native::describe(pid, failing, thread)).collect();
         Ok(Self { memory, modules, threads })
     }

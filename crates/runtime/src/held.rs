@@ -3,15 +3,13 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use freezeframe_debuginfo::IndexDirectory;
 use freezeframe_model::{HoldFacts, HoldStrength, NetworkCut};
 
 use crate::core_file::{self, CoreLimits, CoreSummary};
 use crate::process::{self, ProcessId};
-use crate::{Cgroup, Examined, native, netcut};
+use crate::{Cgroup, DebugFiles, Examined, native, netcut};
 
 /// Freezing and thawing take milliseconds; a machine under load gets this long.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -136,17 +134,17 @@ impl Held {
         )
     }
 
-    /// Reads its threads anew, so that it can be asked; what is parsed of its files goes through these indexes.
+    /// Reads its threads anew, so that it can be asked; its debug information is looked for here, too.
     ///
     /// # Errors
     /// Where it has ended, or where somebody traces it.
-    pub fn examine(&self, indexes: Option<Arc<IndexDirectory>>) -> io::Result<Examined> {
+    pub fn examine(&self, debug: &DebugFiles) -> io::Result<Examined> {
         self.alive()?;
         if let Some(tracer) = process::tracer_of(self.facts.pid) {
             return Err(io::Error::other(format!("process {tracer} is attached to it")));
         }
         let threads = native::examine_held(self.facts.pid, SETTLE)?;
-        Examined::new(self.facts.pid, self.facts.failing_tid, &threads, indexes)
+        Examined::new(self.facts.pid, self.facts.failing_tid, &threads, debug)
     }
 
     /// Makes it ready for a debugger, which cannot attach to a frozen process: stopped by SIGSTOP instead of frozen. The

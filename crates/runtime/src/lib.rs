@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use freezeframe_debuginfo::{Layered, Memory, Modules, Options, StoppedThread};
+use freezeframe_debuginfo::{DebugSources, IndexDirectory, Layered, Memory, Modules, Options, StoppedThread};
 use freezeframe_model::{Capture, ExitReason, Fingerprint, HoldFacts, IncidentKind};
 use freezeframe_redact::Redactor;
 
@@ -80,6 +80,21 @@ pub enum StartError {
     /// Pipes, fork or the cgroup failed.
     #[error("the process could not be created")]
     Create(#[source] io::Error),
+}
+
+/// Where debug information is found besides the program's own files, and where is kept what was learnt of it.
+#[derive(Clone, Default)]
+pub struct DebugFiles {
+    /// Indexes on disk.
+    pub indexes: Option<Arc<IndexDirectory>>,
+    /// Directories and servers.
+    pub sources: DebugSources,
+}
+
+impl DebugFiles {
+    pub(crate) fn used_by(&self, modules: Modules) -> Modules {
+        modules.with_indexes(self.indexes.clone()).with_debug_sources(self.sources.clone())
+    }
 }
 
 /// What a runtime reports of its instance.

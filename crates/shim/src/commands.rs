@@ -7,7 +7,7 @@ use freezeframe_model::{ExitReason, IncidentId, Question};
 use freezeframe_runtime::{Cgroup, CoreLimits, Held, ProcessId, Runtime};
 
 use crate::indexing;
-use crate::inspect::{self, Inspector};
+use crate::inspect::Inspector;
 use crate::instance::{HOLD_LIMIT, Shim};
 use crate::protocol::{Command, NoAnswer, Phase, Report, VERSION};
 
@@ -78,7 +78,7 @@ impl Shim {
         let inspector = match self.inspector.take() {
             Some(inspector) => inspector,
             None => {
-                let examined = held.examine(inspect::indexes(&self.spec));
+                let examined = held.examine(&self.debug);
                 examined
                     .and_then(|examined| {
                         Inspector::begin(examined, self.redactor.clone(), self.link.clone())

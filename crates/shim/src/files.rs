@@ -13,9 +13,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use freezeframe_debuginfo::{DebugSources, Fetch, IndexDirectory};
 use freezeframe_model::{ExitReason, InstanceId};
+use freezeframe_runtime::DebugFiles;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -51,9 +54,40 @@ pub struct Spec {
     /// Where indexes of debug information are kept, and how many bytes of them at most; nowhere where it is `None`.
     #[serde(default)]
     pub indexes: Option<(PathBuf, u64)>,
+    /// Where debug information is looked for besides the usual places.
+    #[serde(default)]
+    pub debug: DebugSpec,
 }
 
+/// Further places for debug information; none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DebugSpec {
+    /// Directories laid out like `/usr/lib/debug`.
+    pub directories: Vec<PathBuf>,
+    /// URLs of servers (debuginfod), in the order in which they are asked.
+    pub servers: Vec<String>,
+    /// Where files of such servers are kept.
+    pub cache: PathBuf,
+    /// Bytes of one such file at most.
+    pub file_bytes_max: u64,
+    /// Bytes of all of them; the longest unused make room.
+    pub cache_bytes_max: u64,
+}
+
+/// Makes what asks the servers of a spec; `None` where it names none. The shim itself talks to no network.
+pub type Fetcher = dyn Fn(&DebugSpec) -> Option<Arc<Fetch>>;
+
 impl Spec {
+    /// What reading its debug information needs.
+    pub(crate) fn debug_files(&self, fetcher: &Fetcher) -> DebugFiles {
+        let indexes = self.indexes.clone();
+        DebugFiles {
+            indexes: indexes.map(|(path, bytes_max)| Arc::new(IndexDirectory::new(path, bytes_max))),
+            sources: DebugSources { directories: self.debug.directories.clone(), fetch: fetcher(&self.debug) },
+        }
+    }
+
     pub(crate) fn redaction(&self) -> freezeframe_redact::Rules {
         let [names, patterns, allow_names] = self.redact.clone();
         let [types, allow_types, allow_patterns] = self.redact_further.clone();

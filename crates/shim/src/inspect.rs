@@ -7,16 +7,15 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use freezeframe_debuginfo::{Bounds, IndexDirectory, Inspection, Options};
+use freezeframe_debuginfo::{Bounds, Inspection, Options};
 use freezeframe_model::{Answer, Question, Value, Variable, chain};
 use freezeframe_redact::Redactor;
 use freezeframe_runtime::{Examined, Held};
 
-use crate::files::{Directory, Spec};
+use crate::files::{Directory, Fetcher};
 use crate::link::Link;
 use crate::protocol::{NoAnswer, Report};
 
@@ -74,13 +73,17 @@ fn answer_all(examined: &Examined, redactor: &Redactor, questions: &Receiver<(u6
 ///
 /// # Errors
 /// [`NoAnswer`], also where nothing is held.
-pub fn ask_once(directory: &Directory, question: &Question) -> Result<Answer, NoAnswer> {
+pub fn ask_once(
+    directory: &Directory,
+    question: &Question,
+    fetcher: &Fetcher,
+) -> Result<Answer, NoAnswer> {
     let failed = |error: io::Error| NoAnswer::Failed(chain(error));
     let spec = directory.spec().map_err(failed)?;
     let state = directory.state().map_err(failed)?;
     let record = state.held.ok_or_else(|| NoAnswer::Failed("nothing is held".to_owned()))?;
     let redactor = Redactor::new(&spec.redaction()).map_err(|error| NoAnswer::Failed(chain(error)))?;
-    let examined = Held::new(record.facts).examine(indexes(&spec)).map_err(failed)?;
+    let examined = Held::new(record.facts).examine(&spec.debug_files(fetcher)).map_err(failed)?;
     let options = options();
     let inspection = examined.inspection(&options);
     std::panic::catch_unwind(AssertUnwindSafe(|| answer(&inspection, &redactor, question)))
@@ -89,11 +92,6 @@ pub fn ask_once(directory: &Directory, question: &Question) -> Result<Answer, No
 
 fn options() -> Options {
     Options { time: TIME, ..Options::default() }
-}
-
-/// Where this instance's debug information is indexed.
-pub(crate) fn indexes(spec: &Spec) -> Option<Arc<IndexDirectory>> {
-    spec.indexes.clone().map(|(path, bytes_max)| Arc::new(IndexDirectory::new(path, bytes_max)))
 }
 
 fn answer(
@@ -176,6 +174,6 @@ mod tests {
     fn nothing_is_answered_where_nothing_is_held() {
         let data = tempfile::tempdir().expect("a temporary directory");
         let directory = Directory::at(data.path());
-        assert!(matches!(ask_once(&directory, &Question::default()), Err(NoAnswer::Failed(_))));
+        assert!(matches!(ask_once(&directory, &Question::default(), &|_| None), Err(NoAnswer::Failed(_))));
     }
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use freezeframe_model::{ExitReason, IncidentId, Stream, chain};
 use freezeframe_redact::Redactor;
-use freezeframe_runtime::{Cgroup, Event, Held, Launch, Native, ProcessId, Runtime};
+use freezeframe_runtime::{Cgroup, DebugFiles, Event, Held, Launch, Native, ProcessId, Runtime};
 
-use crate::files::{Directory, Lock, Spec, State};
-use crate::inspect::{self, Inspector};
+use crate::files::{Directory, Fetcher, Lock, Spec, State};
+use crate::inspect::Inspector;
 use crate::link::Link;
 use crate::output::Output;
 use crate::protocol::{Captured, Command, HeldRecord, LOG_LINES, Phase, Report, Trapped, VERSION};
@@ -72,6 +72,7 @@ pub(crate) struct Shim {
     pub(crate) directory: Directory,
     pub(crate) _lock: Lock,
     pub(crate) spec: Spec,
+    pub(crate) debug: DebugFiles,
     pub(crate) redactor: Redactor,
     pub(crate) runtime: Native,
     pub(crate) state: State,
@@ -102,12 +103,15 @@ pub(crate) struct Shim {
 
 /// Runs the shim of the instance whose directory this is, until the instance has ended. With a hold on disk and no process
 /// of its own it becomes the hold's caretaker instead of starting anything.
-pub fn run(path: &Path) -> Result<(), ShimError> {
+///
+/// `fetcher` makes what asks servers for debug information.
+pub fn run(path: &Path, fetcher: &Fetcher) -> Result<(), ShimError> {
     let directory = Directory::at(path);
     let unusable = |source| ShimError::Directory { path: path.display().to_string(), source };
     let spec = directory.spec().map_err(unusable)?;
     let lock = directory.lock().map_err(unusable)?.ok_or(ShimError::Taken)?;
     let redactor = Redactor::new(&spec.redaction()).map_err(ShimError::Rule)?;
+    let debug = spec.debug_files(fetcher);
     let wake = Wake::new().map_err(ShimError::SetUp)?;
     adopt_orphans();
     let (inputs, received) = channel();
@@ -116,8 +120,9 @@ pub fn run(path: &Path) -> Result<(), ShimError> {
         captured: directory.captured().map(Box::new),
         directory,
         _lock: lock,
-        runtime: Native::with_indexes(inspect::indexes(&spec)),
+        runtime: Native::with_debug_files(debug.clone()),
         spec,
+        debug,
         redactor,
         phase: Phase::Running,
         crash: None,
@@ -372,6 +377,7 @@ mod tests {
             redact_further: Default::default(),
             user_code: Default::default(),
             indexes: None,
+            debug: Default::default(),
         };
         let directory = Directory::of(data.path(), spec.instance);
         directory.create(&spec).expect("made");

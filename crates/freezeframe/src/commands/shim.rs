@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
 /// One instance's parent and tracer.
 pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
     super::log_to_stderr("info");
-    freezeframe_shim::run(&arguments.directory)
+    freezeframe_shim::run(&arguments.directory, &crate::debuginfod::fetcher)
         .map_err(|error| CommandError::caused(Kind::Failed, &error))?;
     Ok(0)
 }

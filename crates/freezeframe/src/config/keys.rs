@@ -46,6 +46,10 @@ pub(super) const SECTIONS: &[Section] = &[
         doc: "Which code is your own, where the guess by source path is wrong: the site of an error is the first frame of your own code.",
     },
     Section { name: "store", doc: "What is kept, and how much of it." },
+    Section {
+        name: "debuginfo",
+        doc: "Where debug information is looked for that is not in the program's own files, besides the places where gdb looks first: beside them, and in `/usr/lib/debug`.",
+    },
 ];
 
 /// Every setting outside of `[alert]`.
@@ -339,6 +343,36 @@ pub(super) const KEYS: &[Key] = &[
         path: "store.index_bytes",
         kind: Kind::Size(|c| &mut c.store.index_bytes, 0..=1 << 50),
         doc: "Size of all indexes of debug information, which make captures fast; the longest unused make room. They are written in the background once an instance is ready. `\"0B\"` keeps none.",
+    },
+    Key {
+        path: "store.index_dir",
+        kind: Kind::MaybePath(|c| &mut c.store.index_dir),
+        doc: "Directory for the indexes of debug information. The default is `index` in the data directory. Several services may share one.",
+    },
+    Key {
+        path: "debuginfo.directories",
+        kind: Kind::Texts(|c| &mut c.debuginfo.directories),
+        doc: "Directories laid out like `/usr/lib/debug`: by path, and by `.build-id`.",
+    },
+    Key {
+        path: "debuginfo.debuginfod_urls",
+        kind: Kind::Texts(|c| &mut c.debuginfo.debuginfod_urls),
+        doc: "Servers of debug information (debuginfod), asked in this order, after everything else. They learn which builds run here.",
+    },
+    Key {
+        path: "debuginfo.debuginfod_environment",
+        kind: Kind::Flag(|c| &mut c.debuginfo.debuginfod_environment),
+        doc: "Whether the variable `DEBUGINFOD_URLS` names further servers.",
+    },
+    Key {
+        path: "debuginfo.file_bytes_max",
+        kind: Kind::Size(|c| &mut c.debuginfo.file_bytes_max, 1 << 20..=1 << 40),
+        doc: "Size of one file of a server. What is larger is not fetched.",
+    },
+    Key {
+        path: "debuginfo.cache_bytes",
+        kind: Kind::Size(|c| &mut c.debuginfo.cache_bytes, 1 << 20..=1 << 50),
+        doc: "Size of all files of servers, which are kept in the data directory; the longest unused make room.",
     },
 ];
 

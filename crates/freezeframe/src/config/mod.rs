@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) alert: BTreeMap<String, freezeframe_alert::ChannelConfig>,
     /// What is kept.
     pub(crate) store: Store,
+    /// Where debug information is looked for.
+    pub(crate) debuginfo: Debuginfo,
 }
 
 /// `[service]`: what is run.
@@ -128,6 +130,23 @@ pub(crate) struct Store {
     pub(crate) core_bytes_max: u64,
     /// Bytes of all indexes of debug information.
     pub(crate) index_bytes: u64,
+    /// Where they are; in the data directory where it is not set.
+    pub(crate) index_dir: Option<PathBuf>,
+}
+
+/// `[debuginfo]`: where debug information is looked for that is not in the program's own files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Debuginfo {
+    /// Directories laid out like `/usr/lib/debug`.
+    pub(crate) directories: Vec<String>,
+    /// Servers.
+    pub(crate) debuginfod_urls: Vec<String>,
+    /// Whether `DEBUGINFOD_URLS` names more of them.
+    pub(crate) debuginfod_environment: bool,
+    /// Bytes of one file of theirs.
+    pub(crate) file_bytes_max: u64,
+    /// Bytes of all files of theirs.
+    pub(crate) cache_bytes: u64,
 }
 
 /// What the command line says; what it does not say is `None` or empty.
@@ -282,9 +301,33 @@ impl Config {
                 self.hold.healthy_min
             )));
         }
+        if let Some(url) = self.debuginfo.debuginfod_urls.iter().find(|url| !is_http(url)) {
+            return Err(ConfigError::new(format!(
+                "`debuginfod_urls` in [debuginfo] has {url:?}: expected an address like \"https://debuginfod.example.org\""
+            )));
+        }
+        if let Some(path) = self.debuginfo.directories.iter().find(|path| !Path::new(path).is_absolute()) {
+            return Err(ConfigError::new(format!(
+                "`directories` in [debuginfo] has {path:?}: expected an absolute path"
+            )));
+        }
         freezeframe_redact::Redactor::new(&self.hold.redact)
             .map(|_| ())
             .map_err(|error| ConfigError::new(format!("[hold.redact]: {error}")))
+    }
+}
+
+fn is_http(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+impl Debuginfo {
+    /// The servers, with those of the environment where that is wanted.
+    pub(crate) fn servers(&self) -> Vec<String> {
+        let variable = self.debuginfod_environment.then(|| std::env::var("DEBUGINFOD_URLS").ok()).flatten();
+        // Besides URLs it may hold `ima:` words (debuginfod_find_debuginfo(3)).
+        let further = variable.iter().flat_map(|text| text.split_whitespace()).filter(|url| is_http(url));
+        self.debuginfod_urls.iter().cloned().chain(further.map(str::to_owned)).collect()
     }
 }
 
@@ -347,6 +390,19 @@ impl Default for Store {
             files: 10_000,
             core_bytes_max: 4 << 30,
             index_bytes: 512 << 20,
+            index_dir: None,
+        }
+    }
+}
+
+impl Default for Debuginfo {
+    fn default() -> Self {
+        Self {
+            directories: Vec::new(),
+            debuginfod_urls: Vec::new(),
+            debuginfod_environment: false,
+            file_bytes_max: 2 << 30,
+            cache_bytes: 4 << 30,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use freezeframe_lifecycle::{Action, Event, Refusal, ResumeWhy};
 use freezeframe_model::{ExitReason, IncidentState, InstanceId, Loss, Timestamp};
-use freezeframe_shim::files::{Directory, Spec};
+use freezeframe_shim::files::{DebugSpec, Directory, Spec};
 use freezeframe_shim::protocol::Command;
 
 use super::actor::{Daemon, Instance};
@@ -127,7 +127,22 @@ impl Daemon {
                 hold.redact.allow_patterns.clone(),
             ],
             user_code: [hold.user_code.include.clone(), hold.user_code.exclude.clone()],
-            indexes: (store.index_bytes > 0).then(|| (self.data.join("index"), store.index_bytes)),
+            indexes: (store.index_bytes > 0).then(|| {
+                let own = || self.data.join("index");
+                (store.index_dir.clone().unwrap_or_else(own), store.index_bytes)
+            }),
+            debug: self.debug_spec(),
+        }
+    }
+
+    fn debug_spec(&self) -> DebugSpec {
+        let debuginfo = &self.config.debuginfo;
+        DebugSpec {
+            directories: debuginfo.directories.iter().map(Into::into).collect(),
+            servers: debuginfo.servers(),
+            cache: self.data.join("debuginfo"),
+            file_bytes_max: debuginfo.file_bytes_max,
+            cache_bytes_max: debuginfo.cache_bytes,
         }
     }
 

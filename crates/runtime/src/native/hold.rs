@@ -243,7 +243,10 @@ pub(crate) fn examine_held(pid: i32, limit: Duration) -> io::Result<Vec<HeldThre
 /// A thread of a held process as a capture sees it.
 pub(crate) fn describe(pid: i32, failing: i32, thread: &HeldThread) -> freezeframe_debuginfo::StoppedThread {
     let in_call = arch::system_call(&thread.registers);
-    super::sight::stopped_thread(pid, thread.tid, thread.tid == failing, &thread.registers, in_call)
+    let failing = thread.tid == failing;
+    let mut stopped = super::sight::stopped_thread(pid, thread.tid, failing, &thread.registers, in_call);
+    stopped.registers.vectors = thread.extended.as_deref().and_then(arch::vectors);
+    stopped
 }
 
 /// `e_machine` for core files.

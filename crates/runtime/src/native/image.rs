@@ -8,10 +8,11 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 
-use freezeframe_debuginfo::{IndexDirectory, Mapping, Modules, parse_maps};
+use freezeframe_debuginfo::{Mapping, Modules, parse_maps};
 use object::{Object, ObjectSymbol};
 
 use super::arch::BREAKPOINT;
+use crate::DebugFiles;
 
 /// Why a breakpoint is where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) struct Image {
     /// What will not be noticed, and why.
     pub(super) limits: Vec<String>,
     modules: Option<Arc<Modules>>,
-    indexes: Option<Arc<IndexDirectory>>,
+    debug: DebugFiles,
 }
 
 /// Addresses in the file, before relocation.
@@ -102,7 +103,7 @@ fn load_bias(pid: i32, entry: u64) -> io::Result<u64> {
 
 impl Image {
     /// Reads the program that the process has just begun to execute.
-    pub(super) fn of_process(pid: i32, indexes: Option<Arc<IndexDirectory>>) -> io::Result<Self> {
+    pub(super) fn of_process(pid: i32, debug: DebugFiles) -> io::Result<Self> {
         let memory = open_memory(pid)?;
         let mut image = Self {
             pid,
@@ -113,7 +114,7 @@ impl Image {
             runtime_owns_sigsegv: false,
             limits: Vec::new(),
             modules: None,
-            indexes,
+            debug,
         };
         let symbols = File::open(format!("/proc/{pid}/exe")).and_then(|exe| find_symbols(&exe));
         let located = symbols.and_then(|symbols| Ok((load_bias(pid, symbols.entry)?, symbols)));
@@ -150,7 +151,7 @@ impl Image {
             runtime_owns_sigsegv: self.runtime_owns_sigsegv,
             limits: self.limits.clone(),
             modules: None,
-            indexes: self.indexes.clone(),
+            debug: self.debug.clone(),
         })
     }
 
@@ -203,7 +204,7 @@ impl Image {
             }
             _ => {
                 let modules = Modules::new(mappings, Box::new(opener(self.pid)));
-                Arc::new(modules.with_indexes(self.indexes.clone()))
+                Arc::new(self.debug.used_by(modules))
             }
         };
         self.modules = Some(modules.clone());

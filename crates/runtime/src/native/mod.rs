@@ -14,15 +14,13 @@ mod stop;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use freezeframe_debuginfo::IndexDirectory;
 use freezeframe_model::{ExitReason, HoldFacts};
 use freezeframe_redact::Redactor;
 
 use crate::process::{self, ProcessId};
-use crate::{Cgroup, Event, Indexing, Launch, Runtime, Sighting, Snapshot, StartError, Started};
+use crate::{Cgroup, DebugFiles, Event, Indexing, Launch, Runtime, Sighting, Snapshot, StartError, Started};
 use image::{Image, TrapKind};
 use ptrace::Status;
 
@@ -93,14 +91,13 @@ pub struct Native {
     unreadable: Option<String>,
     /// Why the instance is not traced at all.
     untraced: Option<String>,
-    /// Where indexes of debug information are kept.
-    indexes: Option<Arc<IndexDirectory>>,
+    debug: DebugFiles,
 }
 
 impl Native {
-    /// A runtime that keeps indexes of debug information in this directory.
-    pub fn with_indexes(indexes: Option<Arc<IndexDirectory>>) -> Self {
-        Self { indexes, ..Self::default() }
+    /// A runtime that looks for debug information here, too.
+    pub fn with_debug_files(debug: DebugFiles) -> Self {
+        Self { debug, ..Self::default() }
     }
 }
 
@@ -162,7 +159,7 @@ impl Runtime for Native {
     }
 
     fn indexing(&mut self) -> Option<Indexing> {
-        self.indexes.as_ref()?;
+        self.debug.indexes.as_ref()?;
         let modules = self.main.and_then(|main| self.images.get_mut(&main.pid))?.modules().ok()?;
         Some(Box::new(move || modules.write_indexes()))
     }
@@ -231,11 +228,11 @@ impl Runtime for Native {
         let mut pids = self.cgroup.as_ref().map(crate::Cgroup::processes).unwrap_or_default();
         pids.retain(|pid| *pid != main.pid);
         self.seize_all(main.pid)?;
-        self.images.insert(main.pid, Image::of_process(main.pid, self.indexes.clone())?);
+        self.images.insert(main.pid, Image::of_process(main.pid, self.debug.clone())?);
         // What is not traced is never planted in.
         for pid in pids {
             if self.seize_all(pid).is_ok()
-                && let Ok(image) = Image::of_process(pid, self.indexes.clone())
+                && let Ok(image) = Image::of_process(pid, self.debug.clone())
             {
                 self.images.insert(pid, image);
             }
@@ -297,7 +294,7 @@ impl Native {
                 // What failed in the old program has gone with it.
                 self.trap = self.trap.filter(|trap| trap.pid != pid);
                 self.images.remove(&pid);
-                match Image::of_process(pid, self.indexes.clone()) {
+                match Image::of_process(pid, self.debug.clone()) {
                     Ok(image) => {
                         self.images.insert(pid, image);
                         self.plant_everywhere();
