@@ -3,7 +3,7 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::files::every_byte;
@@ -128,11 +128,13 @@ fn what_was_cut_off_can_be_had_while_it_is_held() {
     // The page says how; its words are those of a command.
     let page = scene.must("show", &[id]);
     let how: Vec<&str> = page.lines().filter_map(|line| line.split("--expand ").nth(1)).collect();
-    let rest = how.iter().find(|how| how.starts_with("ledger.entries ")).unwrap_or_else(|| panic!("{page}"));
-    let mut arguments = vec![id, "--expand"];
-    arguments.extend(rest.split_whitespace());
-    let more = scene.must("show", &arguments);
-    assert!(more.contains("[100]") && more.contains("entry 100"), "{more}");
+    let rest = how.iter().find(|how| how.contains(".entries'")).unwrap_or_else(|| panic!("{page}"));
+    let line = format!("exec \"$0\" show --data-dir \"$1\" {id} --expand {rest}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line, env!("CARGO_BIN_EXE_freezeframe")]).arg(&scene.data);
+    let more = shell.output().expect("a shell");
+    let more = String::from_utf8_lossy(&more.stdout).into_owned() + &words(&more);
+    assert!(more.contains("[100]") && more.contains("entry 100"), "{rest}: {more}");
 
     let part = scene.must("show", &[id, "--expand", "ledger.entries", "--offset", "998", "--limit", "3", "--json"]);
     let part: Value = serde_json::from_str(&part).expect("JSON");

@@ -23,7 +23,7 @@ pub(super) struct Asking {
 /// One value that was asked for, whole.
 pub(super) fn value(page: &mut Page, variable: &Variable, question: Option<&Question>) {
     let column = variable.name.chars().count().clamp(8, 40);
-    let mut tree = Tree { page, column, left: MAX_ANSWER, skipped: 0, is_told: false, frame: None };
+    let mut tree = Tree { page, column, left: MAX_ANSWER, skipped: 0, frame: None };
     let spot = question.map(|question| Spot { path: base(&question.expression), offset: question.offset });
     tree.show(0, variable, MAX_ANSWER_DEPTH, spot.as_ref());
     tree.finish(0);
@@ -47,7 +47,7 @@ pub(super) fn variables(
     let widest = variables.iter().map(|variable| variable.name.chars().count()).max().unwrap_or(0);
     let column = (widest + 1).clamp(8, 24);
     let frame = asking.and_then(|asking| asking.frame);
-    let mut tree = Tree { page, column, left: max, skipped: 0, is_told: false, frame };
+    let mut tree = Tree { page, column, left: max, skipped: 0, frame };
     for variable in variables {
         let spot = asking.map(|_| Spot { path: path_of(&[&variable.name]), offset: 0 });
         tree.show(indent, variable, MAX_DEPTH, spot.as_ref());
@@ -78,8 +78,6 @@ struct Tree<'p> {
     column: usize,
     left: usize,
     skipped: usize,
-    /// How the rest is asked for has been said once.
-    is_told: bool,
     frame: Option<usize>,
 }
 
@@ -109,15 +107,22 @@ impl Tree<'_> {
             return;
         };
         for (at, child) in variable.children.iter().enumerate() {
-            if let (0, false, Some(spot)) = (self.left, self.is_told, spot) {
-                self.is_told = true;
-                let rest = Spot { path: spot.path.clone(), offset: spot.offset.saturating_add(at) };
-                let how = format!("{} more{}", variable.children.len() - at, self.how(Some(&rest)));
-                self.page.line(indent + 2, &[(Plain, &format!("{:<column$} ", "…", column = self.column)), (Soft, &how)]);
+            if self.left == 0 {
+                return self.stop(indent + 2, variable.children.len() - at, at, spot);
             }
             let spot = spot.map(|spot| spot.child(at, child));
             self.show(indent + 2, child, depth, spot.as_ref());
         }
+    }
+
+    /// The page is full: `more` parts of a value, of which `shown` stand there, are not shown.
+    fn stop(&mut self, indent: usize, more: usize, shown: usize, spot: Option<&Spot>) {
+        self.skipped += more;
+        let Some(spot) = spot else { return };
+        let rest = Spot { path: spot.path.clone(), offset: spot.offset.saturating_add(shown) };
+        let name = format!("{:<column$} ", "…", column = self.column);
+        let how = format!("{more} more{}", self.how(Some(&rest)));
+        self.page.line(indent, &[(Plain, &name), (Soft, &how)]);
     }
 
     /// The words that get it.
