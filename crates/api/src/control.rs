@@ -28,7 +28,10 @@ pub enum Act {
     /// Take it back from a debugger.
     Reclaim,
     /// Write an ELF core of it; it stays held.
-    WriteCore,
+    WriteCore {
+        /// Which kinds of memory (`coredump_filter` of core(5)); as configured where it is `None`.
+        filter: Option<u32>,
+    },
 }
 
 impl Act {
@@ -43,7 +46,7 @@ impl Act {
             Self::Extend { .. } => "extend",
             Self::HandOver { .. } => "hand-over",
             Self::Reclaim => "reclaim",
-            Self::WriteCore => "core",
+            Self::WriteCore { .. } => "core",
         }
     }
 }

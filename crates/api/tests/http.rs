@@ -255,7 +255,7 @@ async fn actions_reach_the_daemon_and_its_refusals_the_caller() {
             Act::Extend { by_ms: 1000 },
             Act::HandOver { client_pid: 77 },
             Act::Reclaim,
-            Act::WriteCore
+            Act::WriteCore { filter: None }
         ]
     );
     for (name, body, status) in [

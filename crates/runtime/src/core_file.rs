@@ -1,9 +1,7 @@
 //! Writing an ELF core of a held process, as gdb, lldb and eu-readelf read it (elf(5), core(5)).
 //!
-//! Notes first (threads with all registers, mapped files, auxiliary vector), then memory: everything private and writable;
-//! of mapped files only the first page, which carries the build id.
+//! Notes first (threads with all registers, mapped files, auxiliary vector), then the memory that `core_memory` selects.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,6 +9,7 @@ use std::path::Path;
 use freezeframe_debuginfo::{Mapping, Memory, parse_maps};
 use object::elf::{NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NoteType};
 
+use crate::core_memory::{CoreFilter, Segment, select};
 use crate::held::Held;
 use crate::memory::ProcessMemory;
 use crate::native::{ELF_MACHINE, EXTENDED_STATE_NOTE, HeldThread};
@@ -19,14 +18,14 @@ const PAGE: u64 = 4096;
 const CHUNK: usize = 1 << 20;
 const HEADER: u64 = 64;
 const PROGRAM_HEADER: u64 = 56;
-/// `PN_XNUM`: more program headers than this need an extended count.
-const SEGMENTS_MAX: usize = 0xfff0;
 
 /// Bounds of a core file.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreLimits {
     /// Memory written at most, before compression, in bytes; larger mappings come last and are left out first.
     pub memory_bytes_max: u64,
+    /// Which kinds of memory.
+    pub filter: CoreFilter,
 }
 
 /// What a core file holds.
@@ -51,11 +50,6 @@ pub fn write_compressed(held: &Held, path: &Path, limits: CoreLimits) -> io::Res
     compressed().inspect_err(|_| drop(std::fs::remove_file(path)))
 }
 
-struct Segment<'a> {
-    mapping: &'a Mapping,
-    stored: u64,
-}
-
 /// Writes the core. `failing` comes first among the threads: debuggers select it.
 pub(crate) fn write(
     pid: i32,
@@ -67,8 +61,10 @@ pub(crate) fn write(
 ) -> io::Result<CoreSummary> {
     let mappings = parse_maps(&std::fs::read_to_string(format!("/proc/{pid}/maps"))?);
     let memory = ProcessMemory::open(pid)?;
-    let changed = changed(&std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default());
-    let (segments, omitted_bytes) = select(&mappings, &changed, limits.memory_bytes_max);
+    let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let pagemap = File::open(format!("/proc/{pid}/pagemap")).ok();
+    let (segments, omitted_bytes) =
+        select(&mappings, &smaps, pagemap.as_ref(), limits.filter, limits.memory_bytes_max);
     let notes = notes(pid, failing, signal, threads, &mappings);
     let headers = HEADER + PROGRAM_HEADER * (segments.len() as u64 + 1);
     let memory_at = (headers + notes.len() as u64).next_multiple_of(PAGE);
@@ -78,7 +74,7 @@ pub(crate) fn write(
     for segment in &segments {
         let m = segment.mapping;
         let flags = u32::from(m.executable) | u32::from(m.writable) << 1 | u32::from(m.readable) << 2;
-        to.write_all(&program_header(1, flags, at, m.start, segment.stored, m.end - m.start, PAGE))?;
+        to.write_all(&program_header(1, flags, at, segment.start, segment.stored, segment.end - segment.start, PAGE))?;
         at += segment.stored;
     }
     to.write_all(&notes)?;
@@ -91,64 +87,9 @@ pub(crate) fn write(
     Ok(summary)
 }
 
-/// What is written of each mapping, and how much was left out because of the limit: the largest mappings go first.
-fn select<'m>(mappings: &'m [Mapping], changed: &HashSet<u64>, bytes_max: u64) -> (Vec<Segment<'m>>, u64) {
-    let mut segments: Vec<Segment<'m>> = mappings
-        .iter()
-        .filter(|mapping| {
-            mapping.end > mapping.start && !matches!(mapping.path.as_str(), "[vvar]" | "[vsyscall]")
-        })
-        .take(SEGMENTS_MAX)
-        .map(|mapping| {
-            let length = mapping.end - mapping.start;
-            let anonymous = mapping.path.is_empty() || mapping.path.starts_with('[');
-            let stored = match () {
-                () if !mapping.readable => 0,
-                () if mapping.writable || anonymous => length,
-                // Relocated, then made read-only: the dynamic linker's list of libraries is found from here. Code is never
-                // different from its file, except for our own breakpoints, which are out by now.
-                () if changed.contains(&mapping.start) && !mapping.executable => length,
-                () if mapping.offset == 0 => length.min(PAGE),
-                () => 0,
-            };
-            Segment { mapping, stored }
-        })
-        .collect();
-    let mut by_size: Vec<usize> = (0..segments.len()).collect();
-    by_size.sort_by_key(|at| segments[*at].stored);
-    let (mut total, mut omitted) = (0u64, 0u64);
-    for at in by_size {
-        let segment = &mut segments[at];
-        if total.saturating_add(segment.stored) > bytes_max {
-            omitted += segment.stored;
-            segment.stored = 0;
-        }
-        total += segment.stored;
-    }
-    (segments, omitted)
-}
-
-/// Starts of the mappings that have private pages of their own, from `/proc/PID/smaps`.
-fn changed(smaps: &str) -> HashSet<u64> {
-    let mut changed = HashSet::new();
-    let mut start = 0;
-    for line in smaps.lines() {
-        if let Some(kib) = line.strip_prefix("Anonymous:") {
-            if kib.split_whitespace().next().is_some_and(|kib| kib != "0") {
-                changed.insert(start);
-            }
-        } else if let Some((head, _)) = line.split_once('-')
-            && let Ok(address) = u64::from_str_radix(head, 16)
-        {
-            start = address;
-        }
-    }
-    changed
-}
-
 /// Pages that cannot be read (a device, a file cut short) are written as zeros.
 fn copy_memory(memory: &ProcessMemory, segment: &Segment<'_>, to: &mut dyn Write) -> io::Result<()> {
-    let mut at = segment.mapping.start;
+    let mut at = segment.start;
     let end = at + segment.stored;
     let mut buffer = vec![0; CHUNK];
     while at < end {

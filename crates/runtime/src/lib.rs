@@ -9,6 +9,7 @@
 
 pub mod cgroup;
 mod core_file;
+mod core_memory;
 mod examined;
 mod held;
 pub mod host;
@@ -28,6 +29,7 @@ use freezeframe_model::{Capture, ExitReason, Fingerprint, HoldFacts, IncidentKin
 use freezeframe_redact::Redactor;
 
 pub use cgroup::Cgroup;
+pub use core_memory::CoreFilter;
 pub use core_file::{CoreLimits, CoreSummary, write_compressed as write_compressed_core};
 pub use examined::Examined;
 pub use held::{Held, Reclaimed};

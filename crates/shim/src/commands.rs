@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use freezeframe_model::{ExitReason, IncidentId, Question};
-use freezeframe_runtime::{Cgroup, CoreLimits, Held, ProcessId, Runtime};
+use freezeframe_runtime::{Cgroup, CoreFilter, CoreLimits, Held, ProcessId, Runtime};
 
 use crate::indexing;
 use crate::inspect::Inspector;
@@ -34,8 +34,9 @@ impl Shim {
             Command::Resume { take_back } => self.resume(take_back),
             Command::Terminate => self.terminate(),
             Command::Kill => self.kill(),
-            Command::WriteCore { path, memory_bytes_max } => {
-                let result = self.write_core(&path, memory_bytes_max);
+            Command::WriteCore { path, memory_bytes_max, filter } => {
+                let filter = filter.map_or_else(CoreFilter::default, CoreFilter);
+                let result = self.write_core(&path, CoreLimits { memory_bytes_max, filter });
                 self.link.send(Report::CoreWritten(result.map_err(|error| error.to_string())));
             }
             Command::HandOver => {
@@ -180,9 +181,9 @@ impl Shim {
         }
     }
 
-    fn write_core(&mut self, path: &Path, memory_bytes_max: u64) -> std::io::Result<(u64, u64)> {
+    fn write_core(&mut self, path: &Path, limits: CoreLimits) -> std::io::Result<(u64, u64)> {
         let held = self.held.as_ref().ok_or_else(|| std::io::Error::other("nothing is held"))?;
-        freezeframe_runtime::write_compressed_core(held, path, CoreLimits { memory_bytes_max })
+        freezeframe_runtime::write_compressed_core(held, path, limits)
             .map(|summary| (summary.memory_bytes, summary.omitted_bytes))
     }
 }

@@ -74,6 +74,9 @@ pub enum Command {
         path: PathBuf,
         /// Bound of the memory in it, in bytes before compression.
         memory_bytes_max: u64,
+        /// Which kinds of memory (`coredump_filter` of core(5)); the kernel's own choice where it is missing.
+        #[serde(default)]
+        filter: Option<u32>,
     },
     /// A debugger wants to attach.
     HandOver,

@@ -93,6 +93,14 @@ pub struct ExtendBody {
     pub by_ms: u64,
 }
 
+/// Body of `POST …/core`; there need not be any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoreBody {
+    /// Which kinds of memory, by the bits of `coredump_filter` (core(5)); `store.core_filter`.
+    pub filter: Option<u32>,
+}
+
 /// Body of `POST …/hand-over`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

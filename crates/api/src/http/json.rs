@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{Problem, Shared};
 use crate::access::Admitted;
 use crate::control::Act;
-use crate::dto::{ActionAnswer, ExtendBody, HandOverBody, IncidentList, IncidentView, InstanceList};
+use crate::dto::{ActionAnswer, CoreBody, ExtendBody, HandOverBody, IncidentList, IncidentView, InstanceList};
 
 /// Incidents in a list where the query says nothing, and at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -63,7 +63,8 @@ pub(super) async fn act(
         "extend" => Act::Extend { by_ms: parse::<ExtendBody>(&body)?.by_ms },
         "hand-over" => Act::HandOver { client_pid: parse::<HandOverBody>(&body)?.client_pid },
         "reclaim" => Act::Reclaim,
-        "core" => Act::WriteCore,
+        "core" if body.is_empty() => Act::WriteCore { filter: None },
+        "core" => Act::WriteCore { filter: parse::<CoreBody>(&body)?.filter },
         _ => return Err(Problem::NoSuchPath),
     };
     let outcome = shared.act(admitted.caller.0, &id, act).await?;

@@ -68,7 +68,7 @@ pub(super) async fn act(
         "release" => Act::Release,
         "kill" => Act::Kill,
         "extend" => Act::Extend { by_ms: EXTENSION_MS },
-        "core" => Act::WriteCore,
+        "core" => Act::WriteCore { filter: None },
         _ => return show(&Problem::NoSuchPath, viewer),
     };
     match (incident_id(&id), shared.act(admitted.caller.0, &id, act).await) {

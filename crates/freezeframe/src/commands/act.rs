@@ -1,5 +1,6 @@
 //! `release`, `kill`, `extend`, `core`: what a person does with a held process. The daemon does it and keeps the books.
 
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use freezeframe_model::IncidentId;
@@ -38,6 +39,9 @@ pub(crate) struct CoreArguments {
     /// Write the core, uncompressed and ready for a debugger, to this file.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Kinds of memory to write, as `/proc/PID/coredump_filter` has them (core(5)) [default: store.core_filter].
+    #[arg(long, value_name = "MASK", value_parser = crate::config::parse_core_filter)]
+    filter: Option<u32>,
 }
 
 pub(crate) fn run(arguments: &Arguments, action: &str) -> Result<i32, CommandError> {
@@ -59,7 +63,7 @@ pub(crate) fn core(arguments: &CoreArguments) -> Result<i32, CommandError> {
         Some(path) if !incident.state.is_live() => path,
         _ => {
             let client = Client::new(&arguments.data.data_dir);
-            let (message, _) = client.act(arguments.id, "core", &json!({}))?;
+            let (message, _) = client.act(arguments.id, "core", &json!({ "filter": arguments.filter }))?;
             super::say(&message);
             store
                 .core_path(arguments.id)
@@ -77,7 +81,40 @@ pub(crate) fn core(arguments: &CoreArguments) -> Result<i32, CommandError> {
 
 fn unpack(store: &Store, id: IncidentId, to: &Path) -> Result<(), CommandError> {
     let mut file = std::fs::File::create(to)?;
-    store.copy_core(id, u64::MAX, &mut file)?;
+    if !file.metadata()?.is_file() {
+        store.copy_core(id, u64::MAX, &mut file)?;
+        return Ok(());
+    }
+    store.copy_core(id, u64::MAX, &mut Sparse { file: &mut file, at: 0 })?;
+    let length = file.stream_position()?;
+    file.set_len(length)?;
     file.sync_all()?;
     Ok(())
+}
+
+/// Zeros become holes: most of what a process reserves it never uses.
+struct Sparse<'f> {
+    file: &'f mut std::fs::File,
+    at: u64,
+}
+
+const BLOCK: u64 = 4096;
+
+impl Write for Sparse<'_> {
+    /// Up to the end of one block of the file.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(BLOCK - self.at % BLOCK).unwrap_or(bytes.len());
+        let piece = bytes.get(..left).unwrap_or(bytes);
+        if piece.iter().all(|byte| *byte == 0) {
+            self.file.seek(SeekFrom::Current(i64::try_from(piece.len()).unwrap_or(0)))?;
+        } else {
+            self.file.write_all(piece)?;
+        }
+        self.at += piece.len() as u64;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }

@@ -340,6 +340,11 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Size of one core file. What does not fit is left out of it. `\"0B\"` keeps no core files.",
     },
     Key {
+        path: "store.core_filter",
+        kind: Kind::Text(|c| &mut c.store.core_filter, |text| super::parse_core_filter(text).map(drop)),
+        doc: "Kinds of memory in a core file, by the bits of `/proc/PID/coredump_filter` (core(5)): 1 anonymous private, 2 anonymous shared, 4 file-backed private, 8 file-backed shared, 0x10 ELF headers, 0x20 private huge pages, 0x40 shared huge pages.",
+    },
+    Key {
         path: "store.index_bytes",
         kind: Kind::Size(|c| &mut c.store.index_bytes, 0..=1 << 50),
         doc: "Size of all indexes of debug information, which make captures fast; the longest unused make room. They are written in the background once an instance is ready. `\"0B\"` keeps none.",

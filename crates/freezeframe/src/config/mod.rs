@@ -128,6 +128,8 @@ pub(crate) struct Store {
     pub(crate) files: u64,
     /// Bytes of one core file.
     pub(crate) core_bytes_max: u64,
+    /// Kinds of memory in it, as a hexadecimal mask.
+    pub(crate) core_filter: String,
     /// Bytes of all indexes of debug information.
     pub(crate) index_bytes: u64,
     /// Where they are; in the data directory where it is not set.
@@ -321,6 +323,23 @@ fn is_http(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
+/// `0x33` as `/proc/PID/coredump_filter` has it, for flags and settings.
+///
+/// # Errors
+/// What a mask looks like, where it is none.
+pub(crate) fn parse_core_filter(text: &str) -> Result<u32, String> {
+    let digits = text.trim().trim_start_matches("0x");
+    let mask = u32::from_str_radix(digits, 16).ok().filter(|mask| *mask < 0x200);
+    mask.ok_or_else(|| "expected a mask like \"0x33\", of the bits of core(5)'s coredump_filter".to_owned())
+}
+
+impl Store {
+    /// The mask; its text was checked.
+    pub(crate) fn core_filter(&self) -> u32 {
+        parse_core_filter(&self.core_filter).unwrap_or(0x33)
+    }
+}
+
 impl Debuginfo {
     /// The servers, with those of the environment where that is wanted.
     pub(crate) fn servers(&self) -> Vec<String> {
@@ -389,6 +408,7 @@ impl Default for Store {
             bytes: 1 << 30,
             files: 10_000,
             core_bytes_max: 4 << 30,
+            core_filter: "0x33".to_owned(),
             index_bytes: 512 << 20,
             index_dir: None,
         }

@@ -43,7 +43,7 @@ impl Daemon {
             Action::Permanent { .. } => {}
             Action::Resume { instance, why } => self.resume(instance, why),
             Action::CaptureStall { instance } => self.tell(instance, Command::CaptureStall),
-            Action::WriteCore { instance } => self.write_core(instance, None),
+            Action::WriteCore { instance } => self.write_core(instance, None, None),
             Action::Kill { instance } => {
                 self.will_end(instance);
                 self.tell(instance, Command::Kill);

@@ -70,7 +70,7 @@ impl Daemon {
                 self.wait_for(instance, Pending::Reclaimed(id, Some(answer)));
                 self.tell(instance, Command::Reclaim);
             }
-            Act::WriteCore => self.write_core(instance, Some((id, answer))),
+            Act::WriteCore { filter } => self.write_core(instance, Some((id, answer)), filter),
         }
     }
 
@@ -224,7 +224,12 @@ impl Daemon {
     }
 
     /// For a person, or for the end of the lease.
-    pub(super) fn write_core(&mut self, instance: InstanceId, person: Option<(IncidentId, Answer)>) {
+    pub(super) fn write_core(
+        &mut self,
+        instance: InstanceId,
+        person: Option<(IncidentId, Answer)>,
+        filter: Option<u32>,
+    ) {
         let (id, answer) = match person {
             Some((id, answer)) => (Some(id), Some(answer)),
             None => (self.instances.get(&instance).and_then(|known| known.incident), None),
@@ -236,7 +241,8 @@ impl Daemon {
         let path = known.directory.path().join(format!("core-{}.zst", self.cores));
         self.wait_for(instance, Pending::Core { id, path: path.clone(), written: false, answer });
         let memory_bytes_max = self.config.store.core_bytes_max;
-        self.tell(instance, Command::WriteCore { path, memory_bytes_max });
+        let filter = Some(filter.unwrap_or_else(|| self.config.store.core_filter()));
+        self.tell(instance, Command::WriteCore { path, memory_bytes_max, filter });
     }
 
     pub(super) fn on_core_written(&mut self, instance: InstanceId, result: Result<(u64, u64), String>) {

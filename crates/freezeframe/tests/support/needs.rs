@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Root,
     /// A debugger.
     Gdb,
+    /// Another one.
+    Lldb,
     /// C and C++ compilers.
     Compilers,
 }
@@ -49,6 +51,7 @@ impl Need {
             ),
             Self::Root => (nix_uid() == 0, "not root: get it by sudo"),
             Self::Gdb => (runs("gdb"), "no gdb: get it by `apt-get install gdb`"),
+            Self::Lldb => (runs("lldb"), "no lldb: get it by `apt-get install lldb`"),
             Self::Compilers => {
                 (runs("cc") && runs("c++"), "no compilers: get them by `apt-get install gcc g++`")
             }
