@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use common::{Fake, sample};
 use expect_test::{Expect, expect, expect_file};
-use freezeframe_api::{Access, Act, ActOutcome, ControlError, router, serve_tcp, serve_unix};
-use freezeframe_model::IncidentId;
+use freezeframe_api::{Access, Act, ActOutcome, ControlError, Inspected, router, serve_tcp, serve_unix};
+use freezeframe_model::{EvaluateError, IncidentId, Obstacle, Question, Value, Variable};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -290,6 +290,131 @@ async fn actions_reach_the_daemon_and_its_refusals_the_caller() {
         500 {"error":{"kind":"failed","message":"no space left on device","hints":[]}}
     "#]]
     .assert_eq(&seen);
+}
+
+fn inspected(value: freezeframe_model::Variable) -> Inspected {
+    Inspected { value, function: "shop::total".to_owned(), is_live: true, note: None }
+}
+
+#[tokio::test]
+async fn questions_reach_the_daemon_with_their_defaults_and_errors_have_their_place() {
+    let server = start(Access::local(), str::to_owned).await;
+    let ask = async |what: &str, body: &str| {
+        server.send("POST", &format!("/api/v1/incidents/INC-42/{what}"), &[], body).await
+    };
+    let value =
+        Variable { name: "rate".to_owned(), value: Value::Text("0".to_owned()), ..Variable::default() };
+    *server.fake.inspected.lock().unwrap() = Ok(inspected(value));
+    let answer = ask("inspect", r#"{"expression":"rate"}"#).await;
+    expect![[r#"{"schema":"freezeframe-value/1","incident":"INC-42","expression":"rate","thread":4123,"frame":2,"function":"shop::total","source":"process","note":null,"value":{"name":"rate","type":"","value":"0","children":[],"unavailable":null}}"#]]
+        .assert_eq(&answer.body);
+    assert_eq!(answer.status, 200);
+    // Of other threads the innermost frame.
+    ask("inspect", r#"{"expression":"x","thread":4122,"offset":5,"limit":7}"#).await;
+    ask("reveal", r#"{"expression":"token","frame":3,"reason":"support case"}"#).await;
+    let asked: Vec<_> = server.fake.questions.lock().unwrap().drain(..).collect();
+    let shown = |(_, question, reason): &(String, Question, String)| {
+        let Question { thread, frame, expression, limit, offset, reveal, .. } = question;
+        format!("{expression} {thread}/{frame} {offset}+{limit} {reveal} {reason}")
+    };
+    let shown: Vec<String> = asked.iter().map(shown).collect();
+    assert_eq!(
+        shown,
+        ["rate 4123/2 0+100 false ", "x 4122/0 5+7 false ", "token 4123/3 0+100 true support case"]
+    );
+
+    for (what, body, status) in [
+        ("inspect", "", 400),
+        ("inspect", r#"{"expression":1}"#, 400),
+        ("inspect", r#"{"expression":"x","reveal":true}"#, 400),
+        ("inspect", &format!(r#"{{"expression":"{}"}}"#, "x".repeat(9000)), 400),
+    ] {
+        assert_eq!(ask(what, body).await.status, status, "{body:.60}");
+    }
+    assert!(server.fake.questions.lock().unwrap().is_empty());
+
+    let mut seen = String::new();
+    for obstacle in [
+        Obstacle::Syntax,
+        Obstacle::NotFound,
+        Obstacle::NotCaptured,
+        Obstacle::Redacted,
+        Obstacle::Unavailable,
+        Obstacle::Unfit,
+        Obstacle::Arithmetic,
+        Obstacle::Limit,
+    ] {
+        let error = EvaluateError::new(obstacle, 2..5, "no such thing");
+        *server.fake.inspected.lock().unwrap() = Err(ControlError::Expression(error));
+        let answer = ask("inspect", r#"{"expression":"a.bcd"}"#).await;
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body["status"], answer.status);
+        assert_eq!(
+            (&body["detail"], &body["error"]["message"]),
+            (&"no such thing".into(), &"no such thing".into())
+        );
+        let place = &body["error"]["expression"];
+        seen += &format!(
+            "{} {} {} {}..{}\n",
+            answer.status, body["error"]["kind"], place["obstacle"], place["start"], place["end"]
+        );
+    }
+    expect![[r#"
+        400 "bad_request" "syntax" 2..5
+        404 "not_found" "not_found" 2..5
+        404 "not_found" "not_captured" 2..5
+        403 "denied" "redacted" 2..5
+        422 "failed" "unavailable" 2..5
+        422 "failed" "unfit" 2..5
+        422 "failed" "arithmetic" 2..5
+        504 "timed_out" "limit" 2..5
+    "#]]
+    .assert_eq(&seen);
+}
+
+#[tokio::test]
+async fn the_page_asks_by_forms_of_its_own() {
+    let server = guarded().await;
+    let session = server.log_in(&format!("token={TOKEN}")).await.session();
+    let own = [
+        ("Cookie", session.as_str()),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let page = server.get("/i/INC-42", &own).await.body;
+    let reveal = r#"action="/i/INC-42/reveal"><input type="hidden" name="expression" value="order.token">"#;
+    assert!(page.contains(reveal), "{page}");
+    assert!(page.contains(r#"<form class="ask" method="post" action="/i/INC-42/inspect">"#));
+
+    let cut =
+        Variable { name: "…".to_owned(), value: Value::Cut("9 more".to_owned()), ..Variable::default() };
+    let first =
+        Variable { name: "[5]".to_owned(), value: Value::Text("<b>".to_owned()), ..Variable::default() };
+    let value = Variable { name: "items".to_owned(), children: vec![first, cut], ..Variable::default() };
+    *server.fake.inspected.lock().unwrap() =
+        Ok(Inspected { note: Some("<i>note".to_owned()), ..inspected(value) });
+    let form = "thread=4123&frame=2&offset=5&expression=order.items";
+    let answer = server.send("POST", "/i/INC-42/inspect", &own, form).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("&lt;b&gt;") && answer.body.contains("&lt;i&gt;note"), "{}", answer.body);
+    let more = r#"name="expression" value="order.items"><input type="hidden" name="thread" value="4123"><input type="hidden" name="frame" value="2"><input type="hidden" name="offset" value="6">"#;
+    assert!(answer.body.contains(more), "{}", answer.body);
+
+    let error = EvaluateError::new(Obstacle::Syntax, 3..4, "an operator was expected");
+    *server.fake.inspected.lock().unwrap() = Err(ControlError::Expression(error));
+    let wrong = server.send("POST", "/i/INC-42/inspect", &own, "thread=1&frame=0&expression=a+%3C+b").await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.body.contains("  a &lt; b\n     ^"), "{}", wrong.body);
+
+    // A stranger's page cannot, and a link does nothing.
+    server.fake.questions.lock().unwrap().clear();
+    let foreign = [("Cookie", session.as_str()), ("Sec-Fetch-Site", "cross-site"), own[2]];
+    for path in ["/i/INC-42/reveal", "/i/INC-42/inspect", "/api/v1/incidents/INC-42/reveal"] {
+        assert_eq!(server.send("POST", path, &foreign, form).await.status, 403, "{path}");
+        assert_eq!(server.get(path, &own).await.status, 405, "{path}");
+    }
+    assert!(server.fake.questions.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -283,7 +283,10 @@ mod tests {
                 let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
                 count.fetch_add(1, Ordering::SeqCst);
                 let (status, body) = answer(text.split(' ').nth(1).unwrap_or_default());
-                let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let head = format!(
+                    "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
             }
         });
@@ -318,7 +321,8 @@ mod tests {
         let length = bytes.len() as u64;
         let (without, _) = serve(|_| (404, Vec::new()));
         let wanted = format!("/buildid/{build}/debuginfo");
-        let (with, asked) = serve(move |path| if path == wanted { (200, bytes.clone()) } else { (400, Vec::new()) });
+        let (with, asked) =
+            serve(move |path| if path == wanted { (200, bytes.clone()) } else { (400, Vec::new()) });
         let spec = spec(scratch.path(), &[&without, &with]);
         let fetch = fetcher(&spec).expect("servers");
         assert_eq!(fetched(&*fetch, &build), Ok(Some(length)));
@@ -326,7 +330,8 @@ mod tests {
         let later = fetcher(&spec).expect("servers");
         assert_eq!(fetched(&*later, &build), Ok(Some(length)));
         assert_eq!(asked.load(Ordering::SeqCst), 1);
-        let left: Vec<_> = fs::read_dir(&spec.cache).expect("there").flatten().map(|it| it.file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(&spec.cache).expect("there").flatten().map(|it| it.file_name()).collect();
         assert_eq!(left, [format!("{build}.debug").as_str()]);
     }
 

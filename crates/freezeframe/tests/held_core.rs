@@ -64,17 +64,21 @@ fn debuggers_and_open_find_what_show_has() {
 
     // The same stack, by all of us.
     let frames = |view: &Value| view["threads"][0]["frames"].as_array().expect("frames").clone();
-    let shown: Vec<String> =
-        frames(&incident).iter().map(|frame| frame["function"].as_str().unwrap_or_default().to_owned()).collect();
-    let own = |all: Vec<String>| -> Vec<String> { all.into_iter().filter(|name| shown.contains(name)).collect() };
+    let shown: Vec<String> = frames(&incident)
+        .iter()
+        .map(|frame| frame["function"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    let own =
+        |all: Vec<String>| -> Vec<String> { all.into_iter().filter(|name| shown.contains(name)).collect() };
     let by_gdb = gdb(&program, &core, &["bt"]);
     let by_lldb = lldb(&program, &core, &["bt"]);
     let stack = own(functions(&by_gdb));
     assert!(stack.len() >= 3 && stack[0] == "first_byte", "{by_gdb}");
     assert_eq!(own(functions(&by_lldb)), stack, "{by_lldb}\n{by_gdb}");
-    let opened: Value =
-        serde_json::from_str(&output(Command::new(env!("CARGO_BIN_EXE_freezeframe")).arg("open").arg(&core).arg("--json")))
-            .expect("open writes JSON");
+    let opened: Value = serde_json::from_str(&output(
+        Command::new(env!("CARGO_BIN_EXE_freezeframe")).arg("open").arg(&core).arg("--json"),
+    ))
+    .expect("open writes JSON");
     for (ours, theirs) in frames(&incident).iter().zip(frames(&opened)) {
         for what in ["function", "file", "line", "variables", "address"] {
             assert_eq!(ours[what], theirs[what], "{what} of {}", ours["function"]);
@@ -86,8 +90,18 @@ fn debuggers_and_open_find_what_show_has() {
     // All threads, registers, the auxiliary vector, mapped files.
     let count = incident["threads"].as_array().expect("threads").len();
     assert_eq!(opened["threads"].as_array().map(Vec::len), Some(count));
-    let facts = gdb(&program, &core, &["info threads", "info auxv", "info proc mappings", "p $mxcsr", "p $xmm0.uint128"]);
-    assert_eq!(facts.matches("LWP ").count() - facts.matches("[New LWP ").count() - facts.matches("Current thread").count(), count, "{facts}");
+    let facts = gdb(
+        &program,
+        &core,
+        &["info threads", "info auxv", "info proc mappings", "p $mxcsr", "p $xmm0.uint128"],
+    );
+    assert_eq!(
+        facts.matches("LWP ").count()
+            - facts.matches("[New LWP ").count()
+            - facts.matches("Current thread").count(),
+        count,
+        "{facts}"
+    );
     for part in ["AT_ENTRY", "AT_PHDR", "libc.so.6"] {
         assert!(facts.contains(part), "no {part}: {facts}");
     }

@@ -69,7 +69,10 @@ fn a_held_process_answers_whoever_of_ours_has_died() {
     // A secret stays one, until somebody looks behind it and is written down.
     let secret = "basket.buyer.session_token";
     let hidden = eval(&scene, &id, secret);
-    assert!(hidden["value"]["unavailable"].as_str().is_some_and(|why| why.starts_with("redacted")), "{hidden}");
+    assert!(
+        hidden["value"]["unavailable"].as_str().is_some_and(|why| why.starts_with("redacted")),
+        "{hidden}"
+    );
     assert_eq!(scene.command("eval", &[&id, "basket.buyer.session_token == \"x\""]).status.code(), Some(4));
     let shown = scene.must("eval", &[&id, secret, "--reveal", "--reason", "a test of ours", "--json"]);
     let secrets = grace.secrets();
@@ -80,7 +83,10 @@ fn a_held_process_answers_whoever_of_ours_has_died() {
     scene.kill_daemon();
     unharmed("the daemon died");
     let offline = scene.command("eval", &[&id, "coupon_cents", "--json"]);
-    assert!(words(&offline).is_empty() && String::from_utf8_lossy(&offline.stdout).contains("\"capture\""), "{offline:?}");
+    assert!(
+        words(&offline).is_empty() && String::from_utf8_lossy(&offline.stdout).contains("\"capture\""),
+        "{offline:?}"
+    );
     let unasked = scene.command("eval", &[&id, secret, "--reveal"]);
     assert_eq!(unasked.status.code(), Some(1), "{unasked:?}");
     scene.run();
@@ -91,7 +97,11 @@ fn a_held_process_answers_whoever_of_ours_has_died() {
     wait_for("an answer", || {
         let answer = scene.command("eval", &[&id, "coupon_cents", "--json"]);
         let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-        if text.contains("\"process\"") && text.contains("\"500\"") { Ok(()) } else { Err(text + &words(&answer)) }
+        if text.contains("\"process\"") && text.contains("\"500\"") {
+            Ok(())
+        } else {
+            Err(text + &words(&answer))
+        }
     });
     unharmed("the shim died");
 
@@ -108,7 +118,8 @@ fn a_held_process_answers_whoever_of_ours_has_died() {
     let mut files = vec![(PathBuf::from("the daemon's log"), scene.said().into_bytes())];
     every_byte(&scene.data, &mut files);
     let contains = |needle: &str| {
-        let found = files.iter().find(|(_, bytes)| bytes.windows(needle.len()).any(|it| it == needle.as_bytes()));
+        let found =
+            files.iter().find(|(_, bytes)| bytes.windows(needle.len()).any(|it| it == needle.as_bytes()));
         found.map(|(path, _)| path.clone())
     };
     assert!(contains("basket.buyer.session_token in frame").is_some(), "the look was written down");
@@ -136,7 +147,8 @@ fn what_was_cut_off_can_be_had_while_it_is_held() {
     let more = String::from_utf8_lossy(&more.stdout).into_owned() + &words(&more);
     assert!(more.contains("[100]") && more.contains("entry 100"), "{rest}: {more}");
 
-    let part = scene.must("show", &[id, "--expand", "ledger.entries", "--offset", "998", "--limit", "3", "--json"]);
+    let part =
+        scene.must("show", &[id, "--expand", "ledger.entries", "--offset", "998", "--limit", "3", "--json"]);
     let part: Value = serde_json::from_str(&part).expect("JSON");
     let parts = part["value"]["children"].as_array().expect("parts");
     let names: Vec<&str> = parts.iter().filter_map(|part| part["name"].as_str()).collect();
@@ -144,7 +156,10 @@ fn what_was_cut_off_can_be_had_while_it_is_held() {
     assert_eq!(parts[1]["children"][0]["value"], "6993", "{part}");
     assert_eq!(value(&scene, id, "ledger.entries[999].cents + 1"), "6994");
     assert_eq!(value(&scene, id, "ledger.by_name[\"key 099\"]"), "99");
-    assert_eq!(value(&scene, id, "ledger.chain.0.next.0.next.0.next.0.next.0.next.0.next.0.next.0.depth"), "7");
+    assert_eq!(
+        value(&scene, id, "ledger.chain.0.next.0.next.0.next.0.next.0.next.0.next.0.next.0.depth"),
+        "7"
+    );
 
     // Afterwards it is said what is missing, and why.
     scene.must("kill", &[id]);

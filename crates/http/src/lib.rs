@@ -183,8 +183,7 @@ impl Endpoint {
             let (head, body) = response.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(HttpError::Answer)?.to_bytes();
             let text = String::from_utf8_lossy(&body);
-            let quote =
-                text.chars().take(MAX_QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let quote = text.chars().take(MAX_QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
             Ok(Answer { status: head.status.as_u16(), retry_after: retry_after(&head.headers), quote })
         })
         .await
@@ -212,15 +211,17 @@ impl Endpoint {
         let stream = stream.await.map_err(|_| HttpError::Silence(silence))??;
         exchange(stream, request, silence, async |response| {
             let status = response.status().as_u16();
+            if status != 200 {
+                return Ok(status);
+            }
             let mut body = response.into_body();
-            while status == 200 {
+            loop {
                 let frame = tokio::time::timeout(silence, body.frame()).await;
-                let Some(frame) = frame.map_err(|_| HttpError::Silence(silence))? else { break };
+                let Some(frame) = frame.map_err(|_| HttpError::Silence(silence))? else { return Ok(status) };
                 if let Some(bytes) = frame.map_err(HttpError::Request)?.data_ref() {
                     keep(bytes).map_err(HttpError::Keep)?;
                 }
             }
-            Ok(status)
         })
         .await
     }

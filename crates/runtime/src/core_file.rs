@@ -74,7 +74,15 @@ pub(crate) fn write(
     for segment in &segments {
         let m = segment.mapping;
         let flags = u32::from(m.executable) | u32::from(m.writable) << 1 | u32::from(m.readable) << 2;
-        to.write_all(&program_header(1, flags, at, segment.start, segment.stored, segment.end - segment.start, PAGE))?;
+        to.write_all(&program_header(
+            1,
+            flags,
+            at,
+            segment.start,
+            segment.stored,
+            segment.end - segment.start,
+            PAGE,
+        ))?;
         at += segment.stored;
     }
     to.write_all(&notes)?;

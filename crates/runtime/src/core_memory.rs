@@ -272,7 +272,8 @@ VmFlags: rd ex mr mw me de
 ";
 
     fn stored_with(filter: u32, bytes_max: u64) -> (Vec<u64>, u64) {
-        let heads: Vec<&str> = SMAPS.lines().filter(|line| line.contains("-") && line.contains(" 0")).collect();
+        let heads: Vec<&str> =
+            SMAPS.lines().filter(|line| line.contains("-") && line.contains(" 0")).collect();
         let mappings = parse_maps(&heads.join("\n"));
         let (segments, omitted) = select(&mappings, SMAPS, None, CoreFilter(filter), bytes_max);
         (segments.iter().map(|segment| segment.stored).collect(), omitted)
@@ -285,7 +286,10 @@ VmFlags: rd ex mr mw me de
         let own = [0x1000, 0x2000, 0, 0x4000, 0, 0x1000, 0, 0x10000, 0, 0, 0x1000];
         assert_eq!(stored_with(0x33, all), (own.to_vec(), 0));
         assert_eq!(stored_with(0, all).0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x1000]);
-        assert_eq!(stored_with(0x3f, all).0, [0x2000, 0x2000, 0x2000, 0x4000, 0, 0x1000, 0x2000, 0x10000, 0, 0, 0x1000]);
+        assert_eq!(
+            stored_with(0x3f, all).0,
+            [0x2000, 0x2000, 0x2000, 0x4000, 0, 0x1000, 0x2000, 0x10000, 0, 0, 0x1000]
+        );
     }
 
     #[test]
@@ -317,8 +321,10 @@ VmFlags: rd ex mr mw me de
         let mapping = Mapping { start, end: start + length as u64, readable: true, ..Mapping::default() };
         let whole = Segment { mapping: &mapping, start, end: mapping.end, stored: length as u64 };
         let pagemap = File::open("/proc/self/pagemap").expect("our own");
-        let pieces: Vec<(u64, u64)> =
-            without_holes(whole, &pagemap).iter().map(|piece| (piece.end - piece.start, piece.stored)).collect();
+        let pieces: Vec<(u64, u64)> = without_holes(whole, &pagemap)
+            .iter()
+            .map(|piece| (piece.end - piece.start, piece.stored))
+            .collect();
         // SAFETY: the mapping of above; nothing refers to it any more.
         unsafe { libc::munmap(start as *mut libc::c_void, length) };
         let hole = (32 << 20) - 2 * 4096;

@@ -3,9 +3,9 @@
 
 use std::io;
 
-use freezeframe_debuginfo::{Inspection, Modules, Options, StoppedThread, parse_maps};
 use crate::native::{self, HeldThread};
 use crate::{DebugFiles, ProcessMemory};
+use freezeframe_debuginfo::{Inspection, Modules, Options, StoppedThread, parse_maps};
 
 /// What is needed to ask a held process. It is right for as long as that process stands still.
 pub struct Examined {

@@ -29,8 +29,8 @@ use freezeframe_model::{Capture, ExitReason, Fingerprint, HoldFacts, IncidentKin
 use freezeframe_redact::Redactor;
 
 pub use cgroup::Cgroup;
-pub use core_memory::CoreFilter;
 pub use core_file::{CoreLimits, CoreSummary, write_compressed as write_compressed_core};
+pub use core_memory::CoreFilter;
 pub use examined::Examined;
 pub use held::{Held, Reclaimed};
 pub use memory::ProcessMemory;

@@ -81,9 +81,7 @@ impl Shim {
             None => {
                 let examined = held.examine(&self.debug);
                 examined
-                    .and_then(|examined| {
-                        Inspector::begin(examined, self.redactor.clone(), self.link.clone())
-                    })
+                    .and_then(|examined| Inspector::begin(examined, self.redactor.clone(), self.link.clone()))
                     .map_err(|error| NoAnswer::Failed(format!("it cannot be read: {error}")))?
             }
         };

@@ -84,7 +84,10 @@ impl Spec {
         let indexes = self.indexes.clone();
         DebugFiles {
             indexes: indexes.map(|(path, bytes_max)| Arc::new(IndexDirectory::new(path, bytes_max))),
-            sources: DebugSources { directories: self.debug.directories.clone(), fetch: fetcher(&self.debug) },
+            sources: DebugSources {
+                directories: self.debug.directories.clone(),
+                fetch: fetcher(&self.debug),
+            },
         }
     }
 

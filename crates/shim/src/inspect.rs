@@ -58,7 +58,8 @@ fn answer_all(examined: &Examined, redactor: &Redactor, questions: &Receiver<(u6
     let options = options();
     let mut inspection = examined.inspection(&options);
     for (number, question) in questions {
-        let answered = std::panic::catch_unwind(AssertUnwindSafe(|| answer(&inspection, redactor, &question)));
+        let answered =
+            std::panic::catch_unwind(AssertUnwindSafe(|| answer(&inspection, redactor, &question)));
         let result = answered.unwrap_or_else(|_| {
             // What it had learnt may be half written.
             inspection = examined.inspection(&options);
@@ -73,11 +74,7 @@ fn answer_all(examined: &Examined, redactor: &Redactor, questions: &Receiver<(u6
 ///
 /// # Errors
 /// [`NoAnswer`], also where nothing is held.
-pub fn ask_once(
-    directory: &Directory,
-    question: &Question,
-    fetcher: &Fetcher,
-) -> Result<Answer, NoAnswer> {
+pub fn ask_once(directory: &Directory, question: &Question, fetcher: &Fetcher) -> Result<Answer, NoAnswer> {
     let failed = |error: io::Error| NoAnswer::Failed(chain(error));
     let spec = directory.spec().map_err(failed)?;
     let state = directory.state().map_err(failed)?;
@@ -94,11 +91,7 @@ fn options() -> Options {
     Options { time: TIME, ..Options::default() }
 }
 
-fn answer(
-    inspection: &Inspection<'_>,
-    redactor: &Redactor,
-    question: &Question,
-) -> Result<Answer, NoAnswer> {
+fn answer(inspection: &Inspection<'_>, redactor: &Redactor, question: &Question) -> Result<Answer, NoAnswer> {
     let bounds = Bounds {
         depth: question.depth,
         breadth: question.limit,
@@ -108,9 +101,8 @@ fn answer(
     let redactor = (!question.reveal).then_some(redactor);
     let Question { thread, frame, expression, .. } = question;
     let function = inspection.function(*thread, *frame).map_err(NoAnswer::Expression)?;
-    let value = inspection
-        .evaluate(*thread, *frame, expression, bounds, redactor)
-        .map_err(NoAnswer::Expression)?;
+    let value =
+        inspection.evaluate(*thread, *frame, expression, bounds, redactor).map_err(NoAnswer::Expression)?;
     Ok(Answer { value: within(value, &mut { ANSWER_BYTES_MAX }), function })
 }
 
@@ -150,7 +142,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_marked_and_the_rest_stays() {
         let children = vec![text("a", 10), text("b", 5000), text("c", 10), text("d", 10)];
-        let whole = Variable { name: "v".to_owned(), value: Value::Composite, children, ..Variable::default() };
+        let whole =
+            Variable { name: "v".to_owned(), value: Value::Composite, children, ..Variable::default() };
         assert_eq!(within(whole.clone(), &mut { ANSWER_BYTES_MAX }), whole);
         let short = within(whole, &mut { 1000 });
         let shown: Vec<(&str, bool)> =

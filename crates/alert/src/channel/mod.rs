@@ -15,8 +15,8 @@ use std::time::Duration;
 use freezeframe_model::chain;
 
 use crate::config::resolve;
-use freezeframe_http::{Answer, Endpoint, HttpError};
 use crate::{Alert, ChannelConfig, ConfigError, Lookup, Trust};
+use freezeframe_http::{Answer, Endpoint, HttpError};
 
 /// A way to reach people, ready to be used.
 #[derive(Clone)]

@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::{SendError, judge};
-use freezeframe_http::Endpoint;
 use crate::{Alert, NoticeEvent};
+use freezeframe_http::Endpoint;
 
 #[derive(Clone)]
 pub(crate) struct Pagerduty {

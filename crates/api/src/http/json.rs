@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use super::{Problem, Shared};
 use crate::access::Admitted;
 use crate::control::Act;
-use crate::dto::{ActionAnswer, CoreBody, ExtendBody, HandOverBody, IncidentList, IncidentView, InstanceList};
+use crate::dto::{
+    ActionAnswer, CoreBody, ExtendBody, HandOverBody, IncidentList, IncidentView, InstanceList,
+};
 
 /// Incidents in a list where the query says nothing, and at most.
 const LIMIT: (usize, usize) = (100, 1000);

@@ -101,9 +101,11 @@ fn of_obstacle(error: &EvaluateError) -> (StatusCode, &'static str, &'static [&'
         Obstacle::Redacted => {
             (StatusCode::FORBIDDEN, "denied", &["`freezeframe eval --reveal` shows it, and is recorded"])
         }
-        Obstacle::Limit => {
-            (StatusCode::GATEWAY_TIMEOUT, "timed_out", &["ask for a part of it, or once more: what was learnt is kept"])
-        }
+        Obstacle::Limit => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "timed_out",
+            &["ask for a part of it, or once more: what was learnt is kept"],
+        ),
         Obstacle::Unavailable | Obstacle::Unfit | Obstacle::Arithmetic => {
             (StatusCode::UNPROCESSABLE_ENTITY, "failed", &[])
         }

@@ -66,10 +66,17 @@ impl Place {
 }
 
 /// The page with a value that was asked for.
-pub(crate) fn answer(incident: &Incident, question: &Question, inspected: &Inspected, viewer: Viewer) -> String {
+pub(crate) fn answer(
+    incident: &Incident,
+    question: &Question,
+    inspected: &Inspected,
+    viewer: Viewer,
+) -> String {
     let place = Place::new(incident, question.thread, question.frame);
     frame(&format!("{} {}", incident.id, question.expression), viewer, |h| {
-        h.raw("<section class=\"card\"><h2>").text_up_to(&question.expression, 400).raw("</h2><p class=\"hint\">");
+        h.raw("<section class=\"card\"><h2>")
+            .text_up_to(&question.expression, 400)
+            .raw("</h2><p class=\"hint\">");
         h.raw(if inspected.is_live { "Read from the held process just now" } else { "As it was captured" });
         h.raw(", frame ").text(question.frame).raw(" <code>").text_up_to(&inspected.function, 300);
         h.raw("</code>, thread ").text(question.thread);
@@ -101,5 +108,9 @@ pub(crate) fn no_value(incident: &str, explained: &str, hints: &[String], viewer
 }
 
 fn back(h: &mut Html, incident: &str) {
-    h.raw("<p><a href=\"/i/").text_up_to(incident, 40).raw("\">Back to ").text_up_to(incident, 40).raw("</a></p>");
+    h.raw("<p><a href=\"/i/")
+        .text_up_to(incident, 40)
+        .raw("\">Back to ")
+        .text_up_to(incident, 40)
+        .raw("</a></p>");
 }

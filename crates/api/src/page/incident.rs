@@ -3,9 +3,9 @@
 
 use freezeframe_model::{Capture, Incident, IncidentState, Timestamp};
 
+use super::ask::Place;
 use super::html::Html;
 use super::list::headline;
-use super::ask::Place;
 use super::{Viewer, evidence, frame, stack, tasks, variables};
 use crate::words;
 

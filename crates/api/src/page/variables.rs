@@ -109,7 +109,9 @@ fn row(
     if depth < MAX_DEPTH {
         for (at, child) in variable.children.iter().enumerate() {
             let ask = ask.map(|ask| match is_rest(child) {
-                true => Ask { place: ask.place, path: ask.path.clone(), offset: ask.offset.saturating_add(at) },
+                true => {
+                    Ask { place: ask.place, path: ask.path.clone(), offset: ask.offset.saturating_add(at) }
+                }
                 false => ask.child(&child.name),
             });
             row(h, child, depth + 1, ask.as_ref(), left, skipped);

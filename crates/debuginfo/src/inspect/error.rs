@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn near_names_are_offered_alone() {
-        let failure = Failure::new(Obstacle::NotFound, "none").instead("prize", ["count", "price", "prices"].into_iter());
+        let failure = Failure::new(Obstacle::NotFound, "none")
+            .instead("prize", ["count", "price", "prices"].into_iter());
         assert_eq!(failure.instead, ["price", "prices"]);
     }
 

@@ -59,11 +59,7 @@ pub(crate) enum Message {
         answer: oneshot::Sender<Result<ActOutcome, ControlError>>,
     },
     /// What is the value of this in the held process?
-    Inspect {
-        incident: IncidentId,
-        question: Question,
-        reply: oneshot::Sender<Result<Answer, Unanswered>>,
-    },
+    Inspect { incident: IncidentId, question: Question, reply: oneshot::Sender<Result<Answer, Unanswered>> },
     /// The client that a held process was handed to has ended.
     ClientGone(InstanceId, i32),
     /// What runs?

@@ -106,7 +106,11 @@ impl Daemon {
             let (answer, answered) = oneshot::channel();
             // A thread of its own: what it still traces at its end is let go of with it.
             let asked = std::thread::Builder::new().name("inspect".to_owned()).spawn(move || {
-                let _ = answer.send(freezeframe_shim::inspect::ask_once(&directory, &question, &crate::debuginfod::fetcher));
+                let _ = answer.send(freezeframe_shim::inspect::ask_once(
+                    &directory,
+                    &question,
+                    &crate::debuginfod::fetcher,
+                ));
             });
             let result = match asked {
                 Ok(_) => answered.await.unwrap_or(Err(NoAnswer::Failed("reading failed".to_owned()))),
