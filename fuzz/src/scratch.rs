@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::fs::FileExt;
 
 thread_local! {
@@ -21,6 +21,7 @@ pub fn file(bytes: &[u8]) -> io::Result<File> {
         };
         file.set_len(0)?;
         file.write_all_at(bytes, 0)?;
+        (&*file).rewind()?;
         file.try_clone()
     })
 }
