@@ -34,7 +34,6 @@ impl Lines {
         lines.read_files(dwarf, unit, program.header());
         let mut rows = program.rows();
         let mut first = 0;
-        let mut last_is_statement = false;
         let mut patience = Patience::new();
         while let Ok(Some((_, row))) = rows.next_row() {
             if row.end_sequence() {
@@ -48,16 +47,13 @@ impl Lines {
             } else if let Some(line) = row.line().and_then(|line| u32::try_from(line.get()).ok()) {
                 let file = u32::try_from(row.file_index()).unwrap_or(u32::MAX);
                 let row_at = Row { address: row.address(), file, line };
-                let same = lines.rows.len() > first
-                    && lines.rows.last().is_some_and(|last| last.address == row_at.address);
-                // Of several rows for one address the last statement counts, where there is any.
-                if same && (row.is_stmt() || !last_is_statement) {
+                // Of several rows for one address the last is that of the instruction, whether a statement begins there or not.
+                if lines.rows.len() > first
+                    && lines.rows.last().is_some_and(|last| last.address == row_at.address)
+                {
                     lines.rows.pop();
                 }
-                if !same || row.is_stmt() || !last_is_statement {
-                    lines.rows.push(row_at);
-                    last_is_statement = row.is_stmt();
-                }
+                lines.rows.push(row_at);
             }
             if lines.rows.len() >= ROWS_MAX || patience.is_over() {
                 break;
