@@ -162,6 +162,9 @@ fn without_privileges_a_process_is_held_by_a_signal() {
     let ticks = process.ticks();
     assert_eq!(scene.get("/ok").status, 200);
     scene.wait_ready();
+    let answer = scene.must("eval", &[&id, "text == null", "--json"]);
+    assert!(answer.contains("\"process\"") && answer.contains("\"true\""), "{answer}");
+    assert_eq!((process.state(), process.tracer()), (Some('T'), None), "asked");
 
     // It outlives the daemon and its shim just the same.
     let instance = scene.instances().into_iter().find(|it| it.role == "held").expect("held");
