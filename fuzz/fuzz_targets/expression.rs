@@ -66,7 +66,7 @@ fn check(answer: Result<Variable, EvaluateError>, expression: &str, redacted: bo
             }
         }
         Err(error) => {
-            assert!(error.span.start <= error.span.end && error.span.end <= expression.len());
+            assert!(expression.get(error.span.clone()).is_some(), "{:?} of {expression:?}", error.span);
             error.explain(expression);
         }
     }

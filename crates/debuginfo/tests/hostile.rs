@@ -155,6 +155,12 @@ fn truncated_files() {
     }
 }
 
+#[test]
+fn a_function_that_ends_behind_all_addresses() {
+    let target = Target::new("overlong.c", "cc", &["-fno-asynchronous-unwind-tables"]);
+    target.capture(&target.bytes, &target.stopped);
+}
+
 /// Memory in which some words are other words, by address.
 struct Corrupt<'a> {
     below: &'a Stopped,

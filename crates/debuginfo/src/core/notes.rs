@@ -58,13 +58,16 @@ pub(super) struct Notes {
 
 pub(super) fn read(file: &File, places: &[(u64, usize)]) -> Result<Notes, OpenCoreError> {
     let mut notes = Notes::default();
+    let in_file = file.metadata().map_err(OpenCoreError::Read)?.len();
     for (offset, length) in places {
+        // What was cut off holds no notes, and takes no room.
+        let left = usize::try_from(in_file.saturating_sub(*offset)).unwrap_or(usize::MAX);
+        let length = (*length).min(left);
         let mut bytes = Vec::new();
-        if bytes.try_reserve_exact(*length).is_err() {
+        if bytes.try_reserve_exact(length).is_err() {
             return Err(OpenCoreError::Damaged("its notes are too large"));
         }
-        bytes.resize(*length, 0);
-        // What was cut off holds no notes.
+        bytes.resize(length, 0);
         let read = read_up_to(file, &mut bytes, *offset).map_err(OpenCoreError::Read)?;
         for (name, kind, description) in each(bytes.get(..read).unwrap_or_default()) {
             if name == b"CORE" || name == b"LINUX" {

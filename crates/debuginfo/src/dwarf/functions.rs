@@ -5,7 +5,7 @@ use std::rc::Rc;
 use gimli::{AttributeValue, UnitOffset};
 
 use super::units::{put_ranges, take_ranges};
-use super::{Attribute, Die, Entry, Patience, Unit, View};
+use super::{Attribute, Die, Entry, Patience, Unit, View, code_ranges};
 use crate::demangle;
 use crate::expression::Reader;
 use crate::index::bytes::{Put, Take};
@@ -81,7 +81,7 @@ impl Functions {
                 functions.vtables.push((address, entry.offset().0));
             }
             if entry.tag() == gimli::DW_TAG_subprogram
-                && let Ok(mut ranges) = dwarf.die_ranges(unit, &entry)
+                && let Some(mut ranges) = code_ranges(dwarf, unit, &entry)
             {
                 while let Ok(Some(range)) = ranges.next() {
                     if range.begin < range.end && range.begin != 0 {
@@ -260,7 +260,7 @@ impl<'a> View<'a> {
 
     /// Whether an entry's code includes the address; `None` where it has no code of its own.
     fn covers(&self, unit: &Unit<'a>, entry: &Entry<'a>, address: u64) -> Option<bool> {
-        let mut ranges = unit.dwarf.die_ranges(&unit.unit, entry).ok()?;
+        let mut ranges = code_ranges(&unit.dwarf, &unit.unit, entry)?;
         let mut any = false;
         while let Ok(Some(range)) = ranges.next() {
             any = true;
@@ -334,7 +334,7 @@ impl<'a> View<'a> {
         match entry_pc.or_else(|| entry.attr_value(gimli::DW_AT_low_pc)) {
             Some(value) => unit.dwarf.attr_address(&unit.unit, value).ok()?,
             // The unlikely parts of a function that was split come last.
-            None => unit.dwarf.die_ranges(&unit.unit, &entry).ok()?.next().ok()?.map(|range| range.begin),
+            None => code_ranges(&unit.dwarf, &unit.unit, &entry)?.next().ok()?.map(|range| range.begin),
         }
     }
 

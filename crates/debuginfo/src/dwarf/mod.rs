@@ -298,6 +298,25 @@ impl<'a> View<'a> {
     }
 }
 
+/// Addresses of an entry's code. gimli adds length and address unchecked: where the sum is no address, there is no code.
+fn code_ranges<'a>(
+    dwarf: &gimli::Dwarf<Reader<'a>>,
+    unit: &gimli::Unit<Reader<'a>>,
+    entry: &Entry<'a>,
+) -> Option<gimli::RangeIter<Reader<'a>>> {
+    let (mut begin, mut length) = (0u64, 0u64);
+    // An attribute may be there more than once.
+    for attribute in entry.attrs() {
+        match (attribute.name(), attribute.value()) {
+            (gimli::DW_AT_low_pc, value) => begin = begin.max(dwarf.attr_address(unit, value).ok()??),
+            (gimli::DW_AT_high_pc, AttributeValue::Udata(value)) => length = length.max(value),
+            _ => {}
+        }
+    }
+    begin.checked_add(length)?;
+    dwarf.die_ranges(unit, entry).ok()
+}
+
 /// Names longer than this are cut: those of deeply generic types grow without bound.
 const NAME_BYTES_MAX: usize = 4096;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use gimli::UnitOffset;
 
-use super::{Die, Patience};
+use super::{Die, Patience, code_ranges};
 use crate::expression::Reader;
 use crate::index::bytes::{Put, Take};
 
@@ -159,7 +159,8 @@ fn of_root<'a>(
 ) -> impl Iterator<Item = (u64, u64)> {
     let mut found = Vec::new();
     if let Ok(unit) = dwarf.unit(header)
-        && let Ok(mut ranges) = dwarf.unit_ranges(&unit)
+        && let Ok(root) = unit.entry(unit.header.root_offset())
+        && let Some(mut ranges) = code_ranges(dwarf, &unit, &root)
     {
         while let Ok(Some(range)) = ranges.next() {
             if found.len() >= RANGES_MAX {

@@ -111,7 +111,8 @@ const COMPARISONS: usize = 2;
 pub(super) fn parse(text: &str) -> Result<Expression, EvaluateError> {
     if text.len() > LENGTH_MAX {
         let what = format!("an expression has at most {LENGTH_MAX} bytes");
-        return Err(EvaluateError::new(Obstacle::Syntax, LENGTH_MAX..text.len(), what));
+        let over = text.floor_char_boundary(LENGTH_MAX)..text.len();
+        return Err(EvaluateError::new(Obstacle::Syntax, over, what));
     }
     Parser { text, at: 0, end: text.len(), parts: 0 }.whole()
 }
@@ -164,7 +165,7 @@ impl<'t> Parser<'t> {
     }
 
     fn error_here(&self, what: &str, why: &str) -> EvaluateError {
-        let end = self.at + self.peek().map_or(1, char::len_utf8);
+        let end = self.at + self.peek().map_or(0, char::len_utf8);
         let what = if self.at >= self.end { "the expression ends here" } else { what };
         EvaluateError { why: why.to_owned(), ..EvaluateError::new(Obstacle::Syntax, self.at..end, what) }
     }

@@ -181,6 +181,15 @@ fn depth_and_length_are_bounded() {
     assert_eq!(bounded("a".repeat(5000)), "an expression has at most 4096 bytes");
 }
 
+#[test]
+fn what_is_meant_lies_within_the_expression() {
+    let long = "ü".repeat(5000);
+    for text in ["'&'&", "a.", "a[", "", "(", "a +", "'x", long.as_str()] {
+        let error = parse(text).expect_err("no expression");
+        assert!(text.get(error.span.clone()).is_some(), "{:?} of {text:?}", error.span);
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_panics(text in "\\PC{0,60}", close in "[a-c0-9.\\[\\]()*&|<>=!'\"`\\\\ +-]{0,40}") {
