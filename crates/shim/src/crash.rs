@@ -96,7 +96,9 @@ impl Shim {
                     resumed_us,
                 };
                 let [include, exclude] = self.spec.user_code.clone();
-                let options = Options { user_code: UserCode { include, exclude }, ..Options::default() };
+                let time = Duration::from_millis(self.spec.capture_ms);
+                let options =
+                    Options { user_code: UserCode { include, exclude }, time, ..Options::default() };
                 let started = captured::decode(
                     work,
                     options,

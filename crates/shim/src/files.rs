@@ -49,6 +49,9 @@ pub struct Spec {
     /// More of them: types, types that are never redacted, patterns of what is none.
     #[serde(default)]
     pub redact_further: [Vec<String>; 3],
+    /// Time for reading frames and values after a trap, in milliseconds.
+    #[serde(default = "capture_ms")]
+    pub capture_ms: u64,
     /// Path prefixes that are (first) or are not (second) the user's own code.
     pub user_code: [Vec<String>; 2],
     /// Where indexes of debug information are kept, and how many bytes of them at most; nowhere where it is `None`.
@@ -57,6 +60,11 @@ pub struct Spec {
     /// Where debug information is looked for besides the usual places.
     #[serde(default)]
     pub debug: DebugSpec,
+}
+
+/// What holds for instances that were started before this could be set.
+fn capture_ms() -> u64 {
+    2_000
 }
 
 /// Further places for debug information; none by default.

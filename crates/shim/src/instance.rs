@@ -375,6 +375,7 @@ mod tests {
             cgroup_parent: Some(parent.clone()),
             redact: Default::default(),
             redact_further: Default::default(),
+            capture_ms: 2_000,
             user_code: Default::default(),
             indexes: None,
             debug: Default::default(),

@@ -71,12 +71,6 @@ impl Known {
             && matches(&self.ours, &difference.ours)
             && matches(&self.theirs, &difference.theirs)
     }
-
-    /// Whether it speaks of one of the cases at all.
-    pub(crate) fn is_about(&self, cases: &[String], tools: &[&str]) -> bool {
-        cases.iter().any(|case| matches(&self.case, case))
-            && tools.iter().any(|tool| matches(&self.tool, tool))
-    }
 }
 
 fn matches(pattern: &str, text: &str) -> bool {

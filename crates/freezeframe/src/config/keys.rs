@@ -245,6 +245,11 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Time in which the other requests of a failing instance may finish before it is frozen.",
     },
     Key {
+        path: "hold.capture_ms",
+        kind: Kind::Number(|c| &mut c.hold.capture_ms, 100..=60_000, MS),
+        doc: "Time for reading frames and values after an error; what is not read by then is left out, and said so. The process stands still meanwhile, its other requests do not.",
+    },
+    Key {
         path: "hold.lease",
         kind: Kind::Duration(|c| &mut c.hold.lease_ms, 1_000..=86_400_000),
         doc: "How long a process is held before it is turned into a core file and ended.",

@@ -88,6 +88,8 @@ pub(crate) struct Hold {
     pub(crate) enabled: bool,
     /// Time for other requests of a failing instance, in milliseconds.
     pub(crate) drain_ms: u64,
+    /// Time for reading frames and values, in milliseconds.
+    pub(crate) capture_ms: u64,
     /// How long a hold lasts, in milliseconds.
     pub(crate) lease_ms: u64,
     /// Held processes at a time.
@@ -388,6 +390,7 @@ impl Default for Hold {
         Self {
             enabled: true,
             drain_ms: 2_000,
+            capture_ms: 2_000,
             lease_ms: 4 * 3_600_000,
             held_max: 2,
             held_bytes_max: 4 << 30,

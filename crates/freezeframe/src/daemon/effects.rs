@@ -126,6 +126,7 @@ impl Daemon {
                 hold.redact.allow_types.clone(),
                 hold.redact.allow_patterns.clone(),
             ],
+            capture_ms: hold.capture_ms,
             user_code: [hold.user_code.include.clone(), hold.user_code.exclude.clone()],
             indexes: (store.index_bytes > 0).then(|| {
                 let own = || self.data.join("index");

@@ -138,6 +138,8 @@ impl Scene {
         command.arg("--config").arg(self.scratch.path().join("freezeframe.toml"));
         command.arg("--data-dir").arg(&self.data).arg("--").args(&self.setup.command);
         command.current_dir(self.scratch.path());
+        // The tests look at what is read, not at how much of it a busy machine reads in the usual time.
+        command.env("FREEZEFRAME_HOLD_CAPTURE_MS", "30000");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("freezeframe starts")
     }
