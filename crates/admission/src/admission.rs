@@ -147,6 +147,17 @@ impl Admission {
         }
     }
 
+    /// The head of its response is there, in time: what follows (a body, a stream of events) has no deadline and says nothing
+    /// about how long the route takes, but it keeps its slot until it is [finished](Admission::finished).
+    pub fn answered(&mut self, now_us: u64, ticket: Ticket) {
+        if self.slab.find(ticket).is_some_and(|entry| entry.state == State::Running) {
+            let entry = self.slab.at_mut(ticket.index);
+            entry.answered_us = now_us.max(1);
+            // The moment that is set is not meant any more.
+            entry.timer_us = u64::MAX;
+        }
+    }
+
     /// Its processing ended, and its slot is free.
     pub fn finished(&mut self, now_us: u64, ticket: Ticket, outcome: Outcome) {
         if self.slab.find(ticket).is_some_and(|entry| entry.state != State::Queued) {
@@ -163,7 +174,10 @@ impl Admission {
                 self.unqueue(now_us, ticket.index);
                 self.slab.remove(ticket.index);
             }
-            Some(State::Running) => self.slab.at_mut(ticket.index).state = State::Lingering,
+            // One that was answered has no moment at which it would be looked at again.
+            Some(State::Running) if self.slab.at(ticket.index).answered_us == 0 => {
+                self.slab.at_mut(ticket.index).state = State::Lingering;
+            }
             _ => {}
         }
     }
@@ -171,7 +185,10 @@ impl Admission {
     /// Whether a request in flight that came back with `outcome` may go a second time, and where to. If so, it has left the
     /// first instance. If not, it is still to be [finished](Admission::finished).
     pub fn retry(&mut self, now_us: u64, ticket: Ticket, outcome: Outcome) -> Option<InstanceId> {
-        let entry = *self.slab.find(ticket).filter(|entry| entry.state == State::Running)?;
+        let entry = *self
+            .slab
+            .find(ticket)
+            .filter(|entry| entry.state == State::Running && entry.answered_us == 0)?;
         let route = self.lanes.at(entry.lane).route;
         if now_us.saturating_add(self.low_us(entry.lane)) >= entry.deadline_us {
             return None;
@@ -230,7 +247,8 @@ impl Admission {
     fn leave_instance(&mut self, now_us: u64, index: u32, outcome: Outcome) {
         let entry = *self.slab.at(index);
         let route = self.lanes.at(entry.lane).route;
-        let service_us = now_us.saturating_sub(entry.started_us);
+        let until_us = if entry.answered_us > 0 { entry.answered_us } else { now_us };
+        let service_us = until_us.saturating_sub(entry.started_us);
         let times = &mut self.times[usize::from(route)];
         // How quickly something fails says nothing about how long it takes.
         let tells_time = outcome == Outcome::Answered || entry.late;

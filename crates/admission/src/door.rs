@@ -66,6 +66,11 @@ impl Door {
         self.epoch + std::time::Duration::from_micros(at_us)
     }
 
+    /// A moment on this door's scale; one before the door was made is 0.
+    pub fn at_us(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic under the lock could only have come from the state machine itself; its books are plain numbers.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -137,6 +142,23 @@ enum State {
     Admitted(Permit),
     Waiting { ticket: Ticket, place: usize },
     Done,
+}
+
+impl Enter {
+    /// What was decided at the door; `Err` with itself where the request has to wait.
+    ///
+    /// # Errors
+    /// It waits.
+    pub fn decided(mut self) -> Result<Result<Permit, Shed>, Self> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Refused(shed) => Ok(Err(shed)),
+            State::Admitted(permit) => Ok(Ok(permit)),
+            state => {
+                self.state = state;
+                Err(self)
+            }
+        }
+    }
 }
 
 impl Future for Enter {
@@ -225,6 +247,16 @@ impl Permit {
         self.door.with(|admission, now_us| admission.started(now_us, self.ticket));
     }
 
+    /// See [`Admission::answered`].
+    pub fn answered(&self) {
+        self.door.with(|admission, now_us| admission.answered(now_us, self.ticket));
+    }
+
+    /// What it will have come to when it is dropped, unless something else is said until then.
+    pub fn set_outcome(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
     /// See [`Admission::retry`]. True where it goes to another [instance](Permit::instance) now.
     pub fn retry(&mut self, outcome: Outcome) -> bool {
         let next = self.door.with(|admission, now_us| admission.retry(now_us, self.ticket, outcome));
@@ -234,7 +266,7 @@ impl Permit {
 
     /// It is done. (A permit that is only dropped counts as abandoned.)
     pub fn finish(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.set_outcome(outcome);
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) arrived_us: u64,
     pub(crate) started_us: u64,
     pub(crate) deadline_us: u64,
+    /// When the head of its response was there; 0 before.
+    pub(crate) answered_us: u64,
     /// When it has to be looked at again.
     pub(crate) timer_us: u64,
     /// Among those of its lane.
@@ -61,6 +63,7 @@ const FREE: Entry = Entry {
     arrived_us: 0,
     started_us: 0,
     deadline_us: 0,
+    answered_us: 0,
     timer_us: 0,
     in_lane: Link::NONE,
     in_cohort: Link::NONE,

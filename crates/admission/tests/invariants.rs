@@ -18,6 +18,7 @@ enum Step {
     Finish { which: usize, outcome: Outcome },
     Gone { which: usize },
     Started { which: usize },
+    Answered { which: usize },
     Retry { which: usize, outcome: Outcome },
     Up { instance: u64, cap: u32 },
     Down { instance: u64 },
@@ -42,6 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (any::<usize>(), outcome()).prop_map(|(which, outcome)| Step::Finish { which, outcome }),
         2 => any::<usize>().prop_map(|which| Step::Gone { which }),
         1 => any::<usize>().prop_map(|which| Step::Started { which }),
+        1 => any::<usize>().prop_map(|which| Step::Answered { which }),
         1 => (any::<usize>(), outcome()).prop_map(|(which, outcome)| Step::Retry { which, outcome }),
         1 => (0..INSTANCES, 0..6_u32).prop_map(|(instance, cap)| Step::Up { instance, cap }),
         1 => (0..INSTANCES).prop_map(|instance| Step::Down { instance }),
@@ -71,6 +73,7 @@ enum Known {
     Queued { deadline_us: u64 },
     Running { deadline_us: u64, instance: InstanceId },
     Lingering { until_us: u64, instance: InstanceId },
+    Streaming { instance: InstanceId },
 }
 
 #[derive(Default)]
@@ -87,7 +90,9 @@ impl Caller {
     fn in_flight(&self, at: InstanceId) -> u32 {
         let here = |known: &&Known| match known {
             Known::Queued { .. } => false,
-            Known::Running { instance, .. } | Known::Lingering { instance, .. } => *instance == at,
+            Known::Running { instance, .. }
+            | Known::Lingering { instance, .. }
+            | Known::Streaming { instance } => *instance == at,
         };
         self.requests.values().filter(here).count() as u32
     }
@@ -173,13 +178,20 @@ impl Caller {
                     Known::Running { deadline_us: until_us, instance } => {
                         self.requests.insert(ticket, Known::Lingering { until_us, instance });
                     }
-                    Known::Lingering { .. } => {}
+                    Known::Lingering { .. } | Known::Streaming { .. } => {}
                 }
                 admission.client_gone(now_us, ticket);
             }
             Step::Started { which } => {
                 let Some(ticket) = self.nth(which) else { return };
                 admission.started(now_us, ticket);
+            }
+            Step::Answered { which } => {
+                let Some(ticket) = self.nth(which) else { return };
+                if let Known::Running { instance, .. } = self.requests[&ticket] {
+                    self.requests.insert(ticket, Known::Streaming { instance });
+                }
+                admission.answered(now_us, ticket);
             }
             Step::Retry { which, outcome } => {
                 let Some(ticket) = self.nth(which) else { return };
@@ -237,7 +249,14 @@ proptest! {
             caller.take(&mut admission, step);
             caller.check(&admission);
         }
-        // Left alone, everything comes to its end by the deadlines, and nothing is left to be done.
+        // A response that goes on ends when it ends.
+        while let Some(which) = (0..caller.requests.len())
+            .find(|which| caller.nth(*which).is_some_and(|ticket| matches!(caller.requests[&ticket], Known::Streaming { .. })))
+        {
+            caller.take(&mut admission, &Step::Finish { which, outcome: Outcome::Answered });
+            caller.check(&admission);
+        }
+        // Left alone, everything else comes to its end by the deadlines, and nothing is left to be done.
         let mut ticks = 0;
         while let Some(next_us) = admission.next_tick_us() {
             caller.now_us = caller.now_us.max(next_us);

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freezeframe_gate::{Config, Gate, Observer, Open};
+use freezeframe_gate::{Config, Gate, Observer};
 use freezeframe_model::{Exchange, InstanceId, Outcome};
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(addr) => addr.parse()?,
         None => answer(([127, 0, 0, 1], 9000).into())?,
     };
-    let gate = Gate::start(Config::new(listen), Arc::new(Silent), Arc::new(Open))?;
+    let gate = Gate::start(Config::new(listen), Arc::new(Silent))?;
     gate.route(InstanceId(1), instance);
     eprintln!("{} -> {instance}", gate.local_addr());
     loop {

@@ -1,149 +1,265 @@
-//! The seam for load shedding: may this request proceed, now, later, or not at all?
+//! Load shedding: which requests of a service may proceed, when, and to which instance.
 //!
-//! The gate asks once per request, after it knows the route and before it picks an instance or reads the body. A request that
-//! has to wait keeps its place in the gate: its task polls [`Admission::poll_queued`] and says [`Admission::left`] when its
-//! client goes or its deadline comes. Every ticket that was forwarded is [`Admission::finished`] exactly once, whatever
-//! becomes of the request. This file does not know how the answers are found.
+//! A service that names an `in_flight_max` has a [`Door`] (see the crate `admission`, which decides everything); the requests of
+//! the others pass without touching a lock. Instances are known there by their serial numbers. A door lives as long as what it
+//! was made for is configured: where routes, tiers, deadlines or the queue change, a new one takes over, and the old one goes
+//! on until those that it let in or made wait are done.
+//!
+//! It does not know what a request is, nor what a client is told.
 
-use std::net::IpAddr;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use freezeframe_model::InstanceId;
-use http::{HeaderMap, Method};
+use arc_swap::ArcSwap;
+use freezeframe_admission::{Admission, Config, Door, Enter, InstanceId, Outcome, Permit, Request, RouteId};
+use tokio::sync::Notify;
 
-use crate::plan::{Route, RouteTable};
+use crate::plan::{Route, RouteTable, Service};
+use crate::route::{Table, lock};
 
-/// A request at the door.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// HTTP method.
-    pub method: &'a Method,
-    /// Path without query.
-    pub path: &'a str,
-    /// As an instance will get them.
-    pub headers: &'a HeaderMap,
-    /// The client's address.
-    pub peer: IpAddr,
-    /// Key of the user's session, where there is one: the same user has the same key while the gate lives.
-    pub session: Option<u64>,
-    /// What is asked for, with its limits and its tier.
-    pub route: &'a Route,
-    /// When the request's head was here.
-    pub at: Instant,
-    /// When the client must have the head of its response; `None` is no limit.
-    pub deadline: Option<Instant>,
+/// Time between two ticks while anything is under way.
+const TICK: Duration = Duration::from_millis(10);
+/// The deadline of routes that have none: the longest there is, a day.
+const NO_DEADLINE_US: u64 = 86_400_000_000;
+/// Most routes and cost classes behind one door.
+const ROUTES_MAX: usize = 1024;
+const COSTS_MAX: usize = 8;
+/// What of its slots and its queue a tier cannot lose to others while it needs it; later tiers have nothing of their own.
+const SHARES: [f64; 3] = [0.5, 0.3, 0.1];
+
+/// The doors of all services.
+#[derive(Default)]
+pub(crate) struct Doors {
+    known: Mutex<Vec<Known>>,
+    /// Nothing is under way behind any door, as far as the ticker knows.
+    is_idle: AtomicBool,
+    woken: Notify,
 }
 
-/// Name that an [`Admission`] gives a request that it did not refuse. It may be 0 for requests that it does not follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-/// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It may go on; to this instance first, where one is named and still routed.
-    Forward(Ticket, Option<InstanceId>),
-    /// It waits; [`Admission::poll_queued`] tells when that is over.
-    Queue(Ticket),
-    /// It is answered at once.
-    Shed(Shed),
+/// One door, and what it was made for.
+struct Known {
+    service: String,
+    in_flight_max: u32,
+    settings: Settings,
+    door: Arc<Door>,
+    /// Serial numbers of the instances that it was told of.
+    up: Vec<u64>,
 }
 
-/// Why a request is refused, and what the client is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shed {
-    /// Which bound was hit: the value of `x-freezeframe-shed`. A token (RFC 9110 section 5.6.2).
-    pub bound: &'static str,
-    /// Usually 429 or 503; anything that is not an HTTP status of 400 to 599 becomes 503.
-    pub status: u16,
-    /// Value of `Retry-After`, in seconds: spread it, or all clients come back at once.
-    pub retry_after_s: Option<u32>,
+/// What cannot be changed in a door.
+#[derive(Debug, PartialEq, Eq)]
+struct Settings {
+    queue_max: u32,
+    /// Name, deadline, tier, class.
+    routes: Vec<(String, u64, u8, u8)>,
 }
 
-/// How a request ended that was forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The instance answered with this status, and the body was passed on whole.
-    Answered(u16),
-    /// The instance could not be reached, broke off, or was taken out of service.
-    Failed,
-    /// There was no answer at the deadline.
-    Late,
-    /// The client went first.
-    ClientGone,
-    /// The gate answered by itself for another reason: a malformed body, no instance.
-    Refused,
+/// A request's way through its door.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorOf {
+    pub(crate) door: Arc<Door>,
+    route: RouteId,
 }
 
-/// The end of a request that was forwarded.
-#[derive(Clone, Copy, Debug)]
-pub struct Completion<'a> {
-    /// The route that it took.
-    pub route: &'a Route,
-    /// Who answered it, or failed to.
-    pub instance: Option<InstanceId>,
-    /// How it ended.
-    pub ending: Ending,
-    /// Time from its arrival to the ticket's validity, in microseconds.
-    pub queue_us: u64,
-    /// Time from when it was sent to the instance to the head of the response, in microseconds, where both happened.
-    pub service_us: Option<u64>,
-    /// Time from its arrival to its end, in microseconds.
-    pub total_us: u64,
+/// Names of the cost classes of a service's routes, in their order.
+fn costs<'a>(routes: impl Iterator<Item = &'a Route>) -> Vec<&'a str> {
+    let mut costs: Vec<&str> = Vec::new();
+    for route in routes {
+        if !costs.contains(&route.cost.as_str()) {
+            costs.push(&route.cost);
+        }
+    }
+    costs
 }
 
-/// Decides on the workers' threads, for all of them: it must be quick and must not block.
-pub trait Admission: Send + Sync {
-    /// Called once per request.
-    fn arrive(&self, arrival: &Arrival<'_>) -> Decision;
-
-    /// Whether a queued request may go on, and where; keeps the waker until then. Not asked again after it was ready.
-    fn poll_queued(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Option<InstanceId>, Shed>> {
-        let _ = (ticket, cx);
-        Poll::Ready(Ok(None))
-    }
-
-    /// A queued request is not waiting any more: its client went, or its deadline came.
-    fn left(&self, ticket: Ticket) {
-        let _ = ticket;
-    }
-
-    /// It is being sent to this instance; more than once where it is retried.
-    fn started(&self, ticket: Ticket, instance: InstanceId) {
-        let _ = (ticket, instance);
-    }
-
-    /// A forwarded request is over.
-    fn finished(&self, ticket: Ticket, completion: &Completion<'_>) {
-        let _ = (ticket, completion);
-    }
-
-    /// How often [`Admission::tick`] is called; `None` is never.
-    fn tick_every(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Time passed: for what happens by itself, like a limit that recovers or a waiting request that cannot finish in time any more.
-    fn tick(&self) {}
-
-    /// The instances of a service that get requests from now on.
-    fn instances(&self, service: &str, routed: &[InstanceId]) {
-        let _ = (service, routed);
-    }
-
-    /// The routes from now on. Requests that arrived before keep theirs.
-    fn configure(&self, table: &RouteTable) {
-        let _ = table;
+/// What is too much for one door, where anything is: a plural, and how many there may be.
+pub(crate) fn excess(service: &Service, table: &RouteTable) -> Option<(&'static str, usize)> {
+    let own = || table.routes.iter().filter(|route| route.service == service.name);
+    match service.in_flight_max {
+        Some(_) if own().count() > ROUTES_MAX => {
+            Some(("routes of a service with `in_flight_max`", ROUTES_MAX))
+        }
+        Some(_) if costs(own()).len() > COSTS_MAX => {
+            Some(("different `cost`s of a service with `in_flight_max`", COSTS_MAX))
+        }
+        _ => None,
     }
 }
 
-/// Admits everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Open;
+impl Settings {
+    fn of(service: &Service, table: &RouteTable) -> Self {
+        let own = || table.routes.iter().filter(|route| route.service == service.name);
+        let costs = costs(own());
+        let route = |route: &Route| {
+            let class = costs.iter().position(|cost| *cost == route.cost).unwrap_or(0);
+            let deadline_us = route.deadline_ms.map_or(NO_DEADLINE_US, |ms| ms.saturating_mul(1000));
+            (route.name.clone(), deadline_us, route.tier, class as u8)
+        };
+        Self { queue_max: service.queue_max, routes: own().map(route).collect() }
+    }
 
-impl Admission for Open {
-    fn arrive(&self, _: &Arrival<'_>) -> Decision {
-        Decision::Forward(Ticket(0), None)
+    fn config(&self) -> Config {
+        let highest = self.routes.iter().map(|(_, _, tier, _)| usize::from(*tier)).max().unwrap_or(0);
+        let share = |tier: usize| SHARES.get(tier).copied().unwrap_or(0.0);
+        let tier = |tier| freezeframe_admission::Tier { name: format!("tier {tier}"), share: share(tier) };
+        let route = |&(_, deadline_us, tier, class): &(String, u64, u8, u8)| freezeframe_admission::Route {
+            deadline_us,
+            tier,
+            class,
+        };
+        Config {
+            queue_max: self.queue_max,
+            routes: self.routes.iter().map(route).collect(),
+            tiers: (0..SHARES.len().max(highest + 1)).map(tier).collect(),
+            // Routes have a budget of their own, whether there is a door or not.
+            retry_ratio: 1.0,
+            seed: fastrand::u64(..),
+            ..Config::default()
+        }
+    }
+}
+
+impl Doors {
+    /// The door of each service of a table, where it has one; doors that fit are kept.
+    pub(crate) fn plan(&self, table: &RouteTable) -> Vec<Option<Arc<Door>>> {
+        let mut known = lock(&self.known);
+        let of = |service: &Service| {
+            let in_flight_max = service.in_flight_max?;
+            let settings = Settings::of(service, table);
+            if settings.routes.is_empty() {
+                return None;
+            }
+            let is_it = |known: &&mut Known| known.service == service.name && known.settings == settings;
+            if let Some(known) = known.iter_mut().find(is_it) {
+                known.in_flight_max = in_flight_max;
+                return Some(Arc::clone(&known.door));
+            }
+            let door = match Admission::new(settings.config()) {
+                Ok(admission) => Door::new(admission),
+                Err(error) => {
+                    // A table that was checked gives no such configuration.
+                    tracing::error!(service = service.name, %error, "requests are not bounded");
+                    return None;
+                }
+            };
+            let own = Arc::clone(&door);
+            known.push(Known {
+                service: service.name.clone(),
+                in_flight_max,
+                settings,
+                door,
+                up: Vec::new(),
+            });
+            Some(own)
+        };
+        table.services.iter().map(of).collect()
+    }
+
+    /// Tells every door which instances there are now: those of the table that take connections; all where none does.
+    pub(crate) fn refresh(&self, table: &ArcSwap<Table>) {
+        let mut known = lock(&self.known);
+        // Loaded under the lock: of two that refresh at once, the later one has the later table.
+        let table = table.load();
+        for known in known.iter_mut() {
+            let members = table.members.iter().find(|members| *members.service == *known.service);
+            let instances = members.map_or(&[][..], |members| &members.instances);
+            let any_is_up = instances.iter().any(|instance| instance.is_up());
+            let usable = instances.iter().filter(|instance| instance.is_up() || !any_is_up);
+            let up: Vec<u64> = usable.map(|instance| instance.serial).collect();
+            for gone in known.up.iter().filter(|serial| !up.contains(serial)) {
+                known.door.instance_down(InstanceId(*gone));
+            }
+            for serial in &up {
+                known.door.instance_up(InstanceId(*serial), known.in_flight_max);
+            }
+            known.up = up;
+        }
+        // Nobody holds a door that is in no plan and behind which nothing is under way.
+        known.retain(|known| Arc::strong_count(&known.door) > 1);
+    }
+
+    /// A request arrives.
+    pub(crate) fn enter(
+        &self,
+        way: &DoorOf,
+        user: Option<u64>,
+        deadline: Option<std::time::Instant>,
+    ) -> Enter {
+        let deadline_us = deadline.map(|at| way.door.at_us(at));
+        let enter = way.door.enter(&Request { route: way.route, tier: None, user, deadline_us });
+        if self.is_idle.load(Ordering::SeqCst) && self.is_idle.swap(false, Ordering::SeqCst) {
+            self.woken.notify_one();
+        }
+        enter
+    }
+
+    /// Lets time pass behind all doors, for ever; sleeps while nothing is under way.
+    pub(crate) async fn tick_all(&self) {
+        loop {
+            if self.tick() {
+                tokio::time::sleep(TICK).await;
+                continue;
+            }
+            self.is_idle.store(true, Ordering::SeqCst);
+            // Looked at once more: what came in between has found nobody to wake.
+            if !self.tick() {
+                self.woken.notified().await;
+            }
+            self.is_idle.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether anything is under way.
+    fn tick(&self) -> bool {
+        let doors: Vec<Arc<Door>> = lock(&self.known).iter().map(|known| Arc::clone(&known.door)).collect();
+        let busy = doors.iter().filter(|door| {
+            let is_busy = door.next_tick_us().is_some();
+            if is_busy {
+                door.tick();
+            }
+            is_busy
+        });
+        busy.count() > 0
+    }
+}
+
+impl DoorOf {
+    /// The way of each route of a table, where its service has a door.
+    pub(crate) fn all(table: &RouteTable, doors: &[Option<Arc<Door>>]) -> Vec<Option<Self>> {
+        let mut counts = vec![0_u16; table.services.len()];
+        let of = |route: &Route| {
+            let service = table.services.iter().position(|service| service.name == route.service)?;
+            let door = doors.get(service)?.as_ref()?;
+            let count = counts.get_mut(service)?;
+            let own = RouteId(*count);
+            *count = count.saturating_add(1);
+            Some(Self { door: Arc::clone(door), route: own })
+        };
+        table.routes.iter().map(of).collect()
+    }
+}
+
+/// What an instance's answer says about it.
+pub(crate) fn outcome_of(status: u16) -> Outcome {
+    match status {
+        429 | 503 => Outcome::Refused,
+        500.. => Outcome::Failed,
+        _ => Outcome::Answered,
+    }
+}
+
+/// Where a permit lies that is to be given back when a connection is closed: until then the instance may be working on it.
+#[derive(Default)]
+pub(crate) struct Pocket(std::cell::Cell<Option<Permit>>);
+
+impl Pocket {
+    pub(crate) fn put(&self, permit: Permit) {
+        self.0.set(Some(permit));
+    }
+
+    /// Gives back what is in it.
+    pub(crate) fn empty(&self) {
+        self.0.set(None);
     }
 }

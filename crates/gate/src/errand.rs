@@ -7,13 +7,14 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use freezeframe_model::{IncidentId, InstanceId, Outcome};
+use freezeframe_admission::{Enter, Outcome as Told, Permit, Shed};
+use freezeframe_model::{IncidentId, Outcome};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -55,13 +56,16 @@ enum Setback {
     Evicted(Option<IncidentId>),
     /// The deadline came before there was an instance.
     Late,
+    /// Admission did not let it go on to another instance.
+    Shed(Shed),
 }
 
 /// Whom to send it to.
-enum Chosen {
+pub(crate) enum Chosen {
     Instance(Arc<Instance>),
     Nobody,
     Late,
+    Shed(Shed),
 }
 
 /// What is left to do after an attempt.
@@ -78,8 +82,6 @@ pub(crate) struct Errand {
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) route: Arc<PlannedRoute>,
     pub(crate) deadline: Deadline,
-    /// Where admission wants it to go.
-    pub(crate) preferred: Option<InstanceId>,
     pub(crate) progress: Progress,
 }
 
@@ -100,11 +102,16 @@ impl Errand {
         let mut flight = Some(flight);
         let mut setback = Setback::NoInstance;
         for _ in 0..ATTEMPTS_MAX {
-            let instance = match self.choose().await {
+            let Some(own) = flight.as_mut() else { break };
+            let instance = match self.choose(own).await {
                 Chosen::Instance(instance) => instance,
                 Chosen::Nobody => break,
                 Chosen::Late => {
                     setback = Setback::Late;
+                    break;
+                }
+                Chosen::Shed(shed) => {
+                    setback = Setback::Shed(shed);
                     break;
                 }
             };
@@ -117,29 +124,58 @@ impl Errand {
         }
         let Some(mut flight) = flight else { return self.give_up(&Refusal::quarantined(None)) };
         match setback {
-            Setback::NoInstance => {
-                let refusal =
-                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no server is ready at the moment");
-                let refusal = Refusal { retry_after_s: Some(fastrand::u32(1..=3)), ..refusal };
-                self.refuse(&mut flight, &refusal)
-            }
+            Setback::NoInstance => self.refuse(&mut flight, &Refusal::nobody()),
             Setback::Upstream(why) => self.upstream_failed(&mut flight, why),
             Setback::Evicted(incident) => self.quarantined(&mut flight, incident),
             Setback::Late => self.refuse(&mut flight, &Refusal::late()),
+            Setback::Shed(shed) => self.refuse(&mut flight, &Refusal::shed(shed)),
         }
     }
 
-    /// An instance that was not tried; waits a little for one where there is none.
-    async fn choose(&mut self) -> Chosen {
+    /// An instance that was not tried, and that admission lets it go to; waits a little for one where there is none.
+    async fn choose(&mut self, flight: &mut Flight) -> Chosen {
+        if self.route.door.is_some() {
+            if let Some(instance) = self.permitted(flight) {
+                return Chosen::Instance(instance);
+            }
+            flight.give_permit_back();
+        }
         let (route, tried) = (&self.route, &self.progress.tried);
-        let shared = &self.link.worker.shared;
         let picked = {
-            let table = shared.table.load();
-            table.members(route).and_then(|members| members.pick(self.preferred.take(), tried)).cloned()
+            let table = self.link.worker.shared.table.load();
+            table.members(route).and_then(|members| members.pick(tried)).cloned()
         };
-        match picked {
+        let chosen = match picked {
             Some(instance) => Chosen::Instance(instance),
             None => Box::pin(wait_for_instance(&self.link.worker, route, tried, &mut self.deadline)).await,
+        };
+        match chosen {
+            Chosen::Instance(_) if route.door.is_some() => Box::pin(self.enter_again(flight)).await,
+            chosen => chosen,
+        }
+    }
+
+    /// The instance that it has a permit for, if it is routed and was not tried.
+    fn permitted(&self, flight: &Flight) -> Option<Arc<Instance>> {
+        let serial = flight.permitted().filter(|serial| !self.progress.tried.contains(serial))?;
+        let table = self.link.worker.shared.table.load();
+        table.members(&self.route)?.by_serial(serial).cloned()
+    }
+
+    /// There are instances for it, but it has no permit any more: the one that it had was for an instance that is gone.
+    async fn enter_again(&mut self, flight: &mut Flight) -> Chosen {
+        let since = Instant::now();
+        let Some(way) = &self.route.door else { return Chosen::Nobody };
+        let enter = self.link.worker.shared.doors.enter(way, flight.session(), self.deadline.at());
+        let admitted = until_admitted(enter, &mut self.deadline).await;
+        flight.has_waited(since);
+        match admitted {
+            None => Chosen::Late,
+            Some(Err(shed)) => Chosen::Shed(shed),
+            Some(Ok(permit)) => {
+                flight.admitted(permit);
+                self.permitted(flight).map_or(Chosen::Nobody, Chosen::Instance)
+            }
         }
     }
 
@@ -153,6 +189,7 @@ impl Errand {
         let step = match failed {
             Failed::Decided(Verdict::Retry(incident)) => {
                 own.retry();
+                own.move_on(Told::Abandoned);
                 self.progress.tried.push(instance.serial);
                 Step::Again(Setback::Evicted(incident))
             }
@@ -162,11 +199,16 @@ impl Errand {
             Failed::Closed => Step::Again(Setback::NoInstance),
             Failed::Connect(error) => {
                 own.went_to(instance.id);
-                instance.connect_failed(self.link.worker.shared.config.first_probe());
+                let shared = &self.link.worker.shared;
+                if instance.connect_failed(shared.config.first_probe()) {
+                    shared.doors.refresh(&shared.table);
+                }
+                own.move_on(Told::Refused);
                 self.progress.tried.push(instance.serial);
                 Step::Again(Setback::Upstream(chain(&error)))
             }
             Failed::Unsent(why) => {
+                own.move_on(Told::Abandoned);
                 self.progress.tried.push(instance.serial);
                 Step::Again(Setback::Upstream(why))
             }
@@ -181,6 +223,7 @@ impl Errand {
             Failed::Late => return Step::Answer(self.refuse(&mut own, &Refusal::late())),
             Failed::Exchange(why) if self.may_retry() => {
                 own.retry();
+                own.move_on(Told::Failed);
                 self.progress.tried.push(instance.serial);
                 Step::Again(Setback::Upstream(why))
             }
@@ -231,6 +274,7 @@ impl Errand {
                 Hindrance::Decided(verdict) => Failed::Decided(verdict),
             });
         }
+        flight.uses(&connection);
         let deadline_ms = self.deadline.left_ms();
         let trace = flight.trace_text();
         let request = self.outbound.request(&trace, instance, deadline_ms, connection.is_http2());
@@ -363,9 +407,23 @@ async fn unless_decided<F: Future>(
     .await
 }
 
+/// Waits for the word of admission; `None` where the deadline comes first.
+pub(crate) async fn until_admitted(
+    mut enter: Enter,
+    deadline: &mut Deadline,
+) -> Option<Result<Permit, Shed>> {
+    poll_fn(|cx| {
+        if deadline.poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut enter).poll(cx).map(Some)
+    })
+    .await
+}
+
 /// Waits for an instance that is about to be routed: the one that replaces another. Fixed upstreams do not change by
 /// themselves.
-async fn wait_for_instance(
+pub(crate) async fn wait_for_instance(
     worker: &Worker,
     route: &PlannedRoute,
     tried: &[u64],
@@ -388,7 +446,7 @@ async fn wait_for_instance(
         loop {
             changed.mark_unchanged();
             let table = shared.table.load_full();
-            if let Some(instance) = table.members(route).and_then(|members| members.pick(None, tried)) {
+            if let Some(instance) = table.members(route).and_then(|members| members.pick(tried)) {
                 return Some(Arc::clone(instance));
             }
             changed.changed().await.ok()?;

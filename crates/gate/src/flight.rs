@@ -1,6 +1,6 @@
 //! One request from its arrival to its end, whatever the end is.
 //!
-//! A [`Flight`] owns the request's place in an instance's bookkeeping and its ticket of admission, and tells of the end when it
+//! A [`Flight`] owns the request's place in an instance's bookkeeping and its permit of admission, and tells of the end when it
 //! is dropped: a task that simply disappears, because its client did, is accounted for like any other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use freezeframe_admission::Permit;
 use freezeframe_model::{Exchange, InstanceId, Outcome, Timestamp};
 
 use crate::access_log::Particulars;
-use crate::admission::{Completion, Ending, Ticket};
+use crate::admission::{self, Pocket};
 use crate::matcher::PlannedRoute;
-use crate::refusal::Refusal;
+use crate::pool::Connection;
+use crate::refusal::{DEADLINE, Refusal};
 use crate::report::Finished;
 use crate::route::{Hindrance, Instance};
 use crate::slot::{Phase, RequestFacts, Slot, Verdict};
@@ -29,7 +31,10 @@ pub(crate) struct Flight {
     since: Instant,
     started_at: Timestamp,
     route: Option<Arc<PlannedRoute>>,
-    ticket: Option<Ticket>,
+    /// Where its service sheds load.
+    permit: Option<Permit>,
+    /// Where the permit goes if the connection has to be closed.
+    pocket: Option<Rc<Pocket>>,
     /// The attempt that is under way: the instance, and the key of its slot.
     place: Option<(Arc<Instance>, usize)>,
     last: Option<InstanceId>,
@@ -55,7 +60,8 @@ impl Flight {
             since: Instant::now(),
             started_at: Timestamp::now(),
             route: None,
-            ticket: None,
+            permit: None,
+            pocket: None,
             place: None,
             last: None,
             status: 0,
@@ -102,10 +108,44 @@ impl Flight {
     }
 
     /// It may go on; from here on admission is told of its end.
-    pub(crate) fn admitted(&mut self, ticket: Ticket, has_waited: bool) {
-        self.ticket = Some(ticket);
-        if has_waited {
-            self.queue_us = micros(self.since);
+    pub(crate) fn admitted(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// It has waited, since then.
+    pub(crate) fn has_waited(&mut self, since: Instant) {
+        self.queue_us = self.queue_us.saturating_add(micros(since));
+    }
+
+    /// Serial number of the instance that admission lets it go to.
+    pub(crate) fn permitted(&self) -> Option<u64> {
+        self.permit.as_ref().map(|permit| permit.instance().0)
+    }
+
+    /// That instance came to nothing: admission names another one, or takes its permit back.
+    pub(crate) fn move_on(&mut self, outcome: freezeframe_admission::Outcome) {
+        self.pocket = None;
+        if let Some(mut permit) = self.permit.take() {
+            if permit.retry(outcome) {
+                self.permit = Some(permit);
+            } else {
+                permit.finish(outcome);
+            }
+        }
+    }
+
+    /// Admission's place for it is free again.
+    pub(crate) fn give_permit_back(&mut self) {
+        self.permit = None;
+    }
+
+    /// It is about to be sent over this connection.
+    pub(crate) fn uses(&mut self, connection: &Connection) {
+        if let Some(permit) = &self.permit {
+            self.pocket = connection.pocket();
+            if !connection.reused {
+                permit.started();
+            }
         }
     }
 
@@ -139,9 +179,6 @@ impl Flight {
         instance.send(self.link.worker.index, *key, replayable && self.retries == 0)?;
         self.last = Some(instance.id);
         self.sent_at = Some(now);
-        if let Some(ticket) = self.ticket {
-            self.link.worker.shared.admission.started(ticket, instance.id);
-        }
         Ok(())
     }
 
@@ -149,6 +186,9 @@ impl Flight {
     pub(crate) fn answered(&mut self, status: u16, phase: Phase) -> Result<(), Verdict> {
         if let Some((instance, key)) = &self.place {
             instance.answered(self.link.worker.index, *key, phase)?;
+        }
+        if let Some(permit) = &self.permit {
+            permit.answered();
         }
         self.service_us = self.sent_at.map(micros);
         self.status = status;
@@ -202,26 +242,30 @@ impl Flight {
         self.outcome.get_or_insert(outcome);
     }
 
-    fn ending(&self, outcome: &Outcome) -> Ending {
-        match outcome {
-            _ if self.shed == Some("deadline") => Ending::Late,
-            Outcome::Answered => Ending::Answered(self.status),
-            Outcome::UpstreamFailed(_) | Outcome::Refused(Some(_)) => Ending::Failed,
-            Outcome::ClientGone => Ending::ClientGone,
-            Outcome::Refused(None) => Ending::Refused,
+    /// Admission gets its place back: where the request was broken off, once its connection is closed.
+    fn land(&mut self, outcome: &Outcome) {
+        use freezeframe_admission::Outcome as Told;
+        let Some(mut permit) = self.permit.take() else { return };
+        if self.shed == Some(DEADLINE)
+            && let Some(way) = self.route.as_ref().and_then(|route| route.door.as_ref())
+        {
+            // That it was late is what is learnt from it.
+            way.door.tick();
+        }
+        permit.set_outcome(match outcome {
+            Outcome::Answered => admission::outcome_of(self.status),
+            Outcome::UpstreamFailed(_) => Told::Failed,
+            Outcome::ClientGone | Outcome::Refused(_) => Told::Abandoned,
+        });
+        if let Some(pocket) = self.pocket.take().filter(|_| *outcome != Outcome::Answered) {
+            pocket.put(permit);
         }
     }
 
-    /// Admission gets its place back, the observer and the log are told.
+    /// The observer and the log are told.
     fn tell(&self, outcome: &Outcome, total_us: u64) {
         let shared = &self.link.worker.shared;
         let route = self.route.as_ref().map(|route| &route.spec);
-        let (queue_us, service_us) = (self.queue_us, self.service_us);
-        if let (Some(ticket), Some(route)) = (self.ticket, route) {
-            let (instance, ending) = (self.last, self.ending(outcome));
-            let completion = Completion { route, instance, ending, queue_us, service_us, total_us };
-            shared.admission.finished(ticket, &completion);
-        }
         let finished = Finished {
             worker: self.link.worker.index,
             peer: self.link.origin.peer,
@@ -235,8 +279,8 @@ impl Flight {
             shed: self.shed,
             retries: self.retries,
             response_bytes: self.response_bytes,
-            queue_us,
-            service_us,
+            queue_us: self.queue_us,
+            service_us: self.service_us,
             total_us,
         };
         shared.observer.finished(&finished);
@@ -251,6 +295,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.leave();
         let outcome = self.outcome.take().unwrap_or(Outcome::ClientGone);
+        self.land(&outcome);
         if outcome == Outcome::ClientGone {
             self.link.request_was_reset();
         }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::Log;
 use crate::addresses::Addresses;
-use crate::admission::Admission;
+use crate::admission::Doors;
 use crate::config::Config;
 use crate::journey::Journeys;
 use crate::listen;
@@ -42,7 +42,7 @@ struct Inner {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) doors: Doors,
     pub(crate) table: ArcSwap<Table>,
     /// Told whenever the table changed.
     pub(crate) changed: watch::Sender<()>,
@@ -87,11 +87,7 @@ impl Gate {
     ///
     /// # Errors
     /// The address is in use or not ours, a setting is unusable, or the system gives no threads or file descriptors.
-    pub fn start(
-        config: Config,
-        observer: Arc<dyn Observer>,
-        admission: Arc<dyn Admission>,
-    ) -> Result<Self, GateError> {
+    pub fn start(config: Config, observer: Arc<dyn Observer>) -> Result<Self, GateError> {
         config.check()?;
         let workers = config.workers;
         let tls = config.tls.as_ref().map(Handshakes::new).transpose();
@@ -100,9 +96,10 @@ impl Gate {
         let log = log.map_err(|source| GateError::AccessLog { source })?;
         let listeners = listen::bind(config.listen, workers)?;
         let local_addr = listen::local_addr(&listeners, config.listen)?;
-        let plan = || Plan::new(config.routes.clone(), workers);
+        let doors = Doors::default();
+        let plan = Arc::new(Plan::new(config.routes.clone(), workers, &doors.plan(&config.routes)));
         let shared = Arc::new(Shared {
-            table: ArcSwap::from_pointee(Table { plan: Arc::new(plan()), members: Vec::new() }),
+            table: ArcSwap::from_pointee(Table { plan: Arc::clone(&plan), members: Vec::new() }),
             changed: watch::Sender::new(()),
             journeys: Journeys::new(workers),
             sessions: Sessions::new(config.session_cookie.clone()),
@@ -113,12 +110,12 @@ impl Gate {
             stop: watch::Sender::new(None),
             settled: Arc::default(),
             waiters: AtomicU32::new(0),
-            registry: Mutex::new(Registry::new(plan())),
+            registry: Mutex::new(Registry::new(Arc::clone(&plan))),
             config,
             observer,
-            admission,
+            doors,
         });
-        lock(&shared.registry).configure(&shared, Plan::new(shared.config.routes.clone(), workers));
+        lock(&shared.registry).configure(&shared, plan);
         // From here on an early return stops the workers that run already.
         let gate = Self { inner: Arc::new(Inner { shared, threads: Mutex::default(), local_addr }) };
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -160,7 +157,9 @@ impl Gate {
     pub fn configure(&self, table: RouteTable) -> Result<(), RouteTableError> {
         table.check()?;
         let shared = &self.inner.shared;
-        lock(&shared.registry).configure(shared, Plan::new(table, shared.config.workers));
+        let mut registry = lock(&shared.registry);
+        let plan = Plan::new(table.clone(), shared.config.workers, &shared.doors.plan(&table));
+        registry.configure(shared, Arc::new(plan));
         Ok(())
     }
 

@@ -80,6 +80,7 @@ async fn probe(worker: Rc<Worker>, instance: Arc<Instance>) {
     if let (Ok(Ok(_)), Some(health)) = (result, &instance.health) {
         health.recovered();
         tracing::info!(service = &*instance.service, upstream = %instance.addr, "takes connections again");
+        worker.shared.doors.refresh(&worker.shared.table);
         worker.shared.changed.send_replace(());
     }
 }

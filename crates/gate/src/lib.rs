@@ -7,8 +7,8 @@
 //! 1. `worker`: one thread per core with its own listener, event loop and connections accepts the client.
 //! 2. `addresses` counts it, `tls` is agreed on, `client_io` and `framing`: HTTP/2 or HTTP/1? Requests whose end two servers could see differently are spoiled here.
 //! 3. `proxy`: `limits` are kept, `headers` are made fit for an instance, `session` and `trace` ids are found, `matcher` finds
-//!    the route of the `plan`, `admission` is asked and may let the request wait.
-//! 4. `errand`: an instance is picked (`route`), and the request takes a `slot` there that other threads can see.
+//!    the route of the `plan`; `admission` says whether, when and to which instance it may go.
+//! 4. `errand`: the request takes a `slot` at that instance, or at one that is picked (`route`); other threads can see it there.
 //! 5. `pool`: a connection to the `upstream` is taken or opened; `body` passes both ways frame by frame, never collected, at a `pace` that is not too slow.
 //! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one, and
 //!    the `access_log` by a line.
@@ -21,7 +21,6 @@ mod access_log;
 mod addresses;
 mod admission;
 mod body;
-mod bounds;
 mod client_io;
 mod config;
 mod errand;
@@ -60,8 +59,6 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use access_log::{AccessLog, LogFormat};
-pub use admission::{Admission, Arrival, Completion, Decision, Ending, Open, Shed, Ticket};
-pub use bounds::Bounds;
 pub use config::Config;
 pub use gate::Gate;
 pub use limits::Limits;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use crate::admission;
 use crate::upstream::Upstream;
 
 /// Services, and routes, at most.
@@ -16,6 +17,8 @@ const UPSTREAMS_MAX: usize = 256;
 /// Longest name and path prefix, in bytes.
 const NAME_MAX: usize = 64;
 const PATH_MAX: usize = 1024;
+/// Most requests under way, or waiting.
+const IN_FLIGHT_LIMIT: u32 = 1_000_000;
 /// Longest deadline: an hour.
 const DEADLINE_MAX_MS: u64 = 3_600_000;
 /// Tiers: 0 to 7.
@@ -42,6 +45,10 @@ pub struct Service {
     pub upstreams: Upstreams,
     /// Speak HTTP/2 with prior knowledge to them instead of HTTP/1.1, as gRPC needs it.
     pub h2c: bool,
+    /// Requests under way per instance at most; `None` is no limit, and no load shedding.
+    pub in_flight_max: Option<u32>,
+    /// Requests that wait for a place at most.
+    pub queue_max: u32,
 }
 
 /// The instances of a service.
@@ -71,10 +78,6 @@ pub struct Route {
     pub tier: u8,
     /// Routes of the same cost class compete for the same learnt limit.
     pub cost: String,
-    /// Requests under way per instance at most; `None` is no limit.
-    pub in_flight_max: Option<u32>,
-    /// Requests that wait for a place at most.
-    pub queue_max: u32,
     /// How often a request that may be repeated goes to another instance after one failed it. (A connection that could not be
     /// opened and an instance that was quarantined do not count: no retry of these costs an instance anything.)
     pub retries: u32,
@@ -86,7 +89,7 @@ pub struct Route {
 impl Default for RouteTable {
     /// Everything goes to the supervised service `default`.
     fn default() -> Self {
-        let service = Service { name: "default".to_owned(), upstreams: Upstreams::Supervised, h2c: false };
+        let service = Service::new("default", Upstreams::Supervised);
         Self { routes: vec![Route::to(&service.name)], services: vec![service] }
     }
 }
@@ -102,8 +105,6 @@ impl Route {
             deadline_ms: None,
             tier: 1,
             cost: "default".to_owned(),
-            in_flight_max: None,
-            queue_max: 128,
             retries: 0,
             request_streams: false,
         }
@@ -201,7 +202,10 @@ impl RouteTable {
                 return Err(RouteTableError::Ambiguous { first, second });
             }
         }
-        Ok(())
+        match self.services.iter().find_map(|service| admission::excess(service, self)) {
+            Some((kind, max)) => Err(RouteTableError::TooMany { kind, max }),
+            None => Ok(()),
+        }
     }
 
     /// What differs in `new`, one line each, for people.
@@ -216,6 +220,8 @@ impl RouteTable {
             |a, b, lines| {
                 field(lines, "upstreams", &a.upstreams.describe(), &b.upstreams.describe());
                 field(lines, "h2c", &a.h2c, &b.h2c);
+                field(lines, "in_flight_max", &a.in_flight_max, &b.in_flight_max);
+                field(lines, "queue_max", &a.queue_max, &b.queue_max);
             },
         );
         compare(
@@ -231,8 +237,6 @@ impl RouteTable {
                 field(lines, "deadline_ms", &a.deadline_ms, &b.deadline_ms);
                 field(lines, "tier", &a.tier, &b.tier);
                 field(lines, "cost", &a.cost, &b.cost);
-                field(lines, "in_flight_max", &a.in_flight_max, &b.in_flight_max);
-                field(lines, "queue_max", &a.queue_max, &b.queue_max);
                 field(lines, "retries", &a.retries, &b.retries);
                 field(lines, "request_streams", &a.request_streams, &b.request_streams);
             },
@@ -279,8 +283,19 @@ fn field<T: PartialEq + Debug>(lines: &mut Vec<String>, what: &str, old: &T, new
 }
 
 impl Service {
+    /// Without limits.
+    pub fn new(name: &str, upstreams: Upstreams) -> Self {
+        Self { name: name.to_owned(), upstreams, h2c: false, in_flight_max: None, queue_max: 128 }
+    }
+
     fn check(&self) -> Result<(), RouteTableError> {
         check_name(&self.name)?;
+        if self.in_flight_max.is_some_and(|max| !(1..=IN_FLIGHT_LIMIT).contains(&max)) {
+            return Err(self.wrong("`in_flight_max`", "1 to 1000000"));
+        }
+        if self.queue_max > IN_FLIGHT_LIMIT {
+            return Err(self.wrong("`queue_max`", "at most 1000000"));
+        }
         let Upstreams::Fixed(upstreams) = &self.upstreams else { return Ok(()) };
         at_most("upstreams of one service", upstreams.len(), UPSTREAMS_MAX)?;
         if upstreams.is_empty() {
@@ -315,9 +330,6 @@ impl Route {
         }
         if self.tier > TIER_MAX {
             return wrong("`tier`", "0 to 7");
-        }
-        if self.in_flight_max == Some(0) {
-            return wrong("`in_flight_max`", "at least 1");
         }
         if self.retries > RETRIES_MAX {
             return wrong("`retries`", "0 to 4");
@@ -371,11 +383,7 @@ mod tests {
 
     fn table(change: impl FnOnce(&mut RouteTable)) -> RouteTable {
         let upstream = |port| Upstream::Tcp(([127, 0, 0, 1], port).into());
-        let service = |name: &str, port| Service {
-            name: name.to_owned(),
-            upstreams: Upstreams::Fixed(vec![upstream(port)]),
-            h2c: false,
-        };
+        let service = |name: &str, port| Service::new(name, Upstreams::Fixed(vec![upstream(port)]));
         let mut table = RouteTable {
             services: vec![service("shop", 1), service("pay", 2)],
             routes: vec![Route::to("shop"), Route { path: "/pay".to_owned(), ..Route::to("pay") }],

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use crate::admission::Pocket;
 use crate::body::RequestBody;
 use crate::route::Instance;
 use crate::upstream::UpstreamStream;
@@ -53,7 +54,7 @@ pub(crate) struct Connection {
 }
 
 enum Sender {
-    Http1(SendOverHttp1),
+    Http1(SendOverHttp1, Rc<Pocket>),
     Http2(SendOverHttp2),
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Pool {
 /// Connections to one instance.
 struct Shelf {
     instance: Arc<Instance>,
-    idle: Vec<(SendOverHttp1, Instant)>,
+    idle: Vec<(SendOverHttp1, Rc<Pocket>, Instant)>,
     shared: Option<SendOverHttp2>,
 }
 
@@ -87,9 +88,9 @@ impl Pool {
                 return None;
             }
             None => loop {
-                let (sender, since) = shelf.idle.pop()?;
+                let (sender, pocket, since) = shelf.idle.pop()?;
                 if sender.is_ready() && now.saturating_duration_since(since) < idle_timeout {
-                    break Sender::Http1(sender);
+                    break Sender::Http1(sender, pocket);
                 }
             },
         };
@@ -100,7 +101,7 @@ impl Pool {
     pub(crate) fn sweep(&self, worker: usize, idle_timeout: Duration) {
         let mut shelves = self.shelves.borrow_mut();
         shelves.retain_mut(|shelf| {
-            shelf.idle.retain(|(sender, since)| sender.is_ready() && since.elapsed() < idle_timeout);
+            shelf.idle.retain(|(sender, _, since)| sender.is_ready() && since.elapsed() < idle_timeout);
             let is_used =
                 !shelf.idle.is_empty() || shelf.shared.as_ref().is_some_and(|shared| !shared.is_closed());
             is_used && shelf.instance.is_open(worker)
@@ -121,8 +122,10 @@ impl Pool {
         });
         let Some(shelf) = shelves.get_mut(at) else { return };
         match sender {
-            Sender::Http1(sender) if shelf.idle.len() < IDLE_MAX => shelf.idle.push((sender, Instant::now())),
-            Sender::Http1(_) => {}
+            Sender::Http1(sender, pocket) if shelf.idle.len() < IDLE_MAX => {
+                shelf.idle.push((sender, pocket, Instant::now()));
+            }
+            Sender::Http1(..) => {}
             Sender::Http2(sender) => shelf.shared = Some(sender),
         }
     }
@@ -145,8 +148,14 @@ impl Connection {
         } else {
             let handshake = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(io);
             let (sender, connection) = handshake.await.map_err(ConnectError::Handshake)?;
-            spawn_local(connection.with_upgrades());
-            Sender::Http1(sender)
+            let pocket = Rc::<Pocket>::default();
+            let own = Rc::clone(&pocket);
+            spawn_local(async move {
+                // How it ends is told to the request that is on it.
+                let _ = connection.with_upgrades().await;
+                own.empty();
+            });
+            Sender::Http1(sender, pocket)
         };
         Ok(Self { sender, instance: Arc::clone(instance), reused: false })
     }
@@ -157,7 +166,7 @@ impl Connection {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, Box<TrySendError<Request<RequestBody>>>> {
         match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await.map_err(Box::new),
+            Sender::Http1(sender, _) => sender.try_send_request(request).await.map_err(Box::new),
             Sender::Http2(sender) => sender.try_send_request(request).await.map_err(Box::new),
         }
     }
@@ -166,16 +175,24 @@ impl Connection {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// Where something can be put until the connection is closed. An HTTP/2 connection goes on: its stream is reset at once.
+    pub(crate) fn pocket(&self) -> Option<Rc<Pocket>> {
+        match &self.sender {
+            Sender::Http1(_, pocket) => Some(Rc::clone(pocket)),
+            Sender::Http2(_) => None,
+        }
+    }
+
     /// Keeps the connection for a later request, once it is ready for one.
     pub(crate) fn give_back(self, worker: &Rc<Worker>) {
         // Others share an HTTP/2 connection already.
-        let Sender::Http1(mut sender) = self.sender else { return };
+        let Sender::Http1(mut sender, pocket) = self.sender else { return };
         let instance = self.instance;
         if sender.is_closed() || !instance.is_open(worker.index) {
             return;
         }
         if sender.is_ready() {
-            worker.pool.shelve(&instance, Sender::Http1(sender));
+            worker.pool.shelve(&instance, Sender::Http1(sender, pocket));
             return;
         }
         // Seldom: the response is over before the request's body is, or the connection's task has not run yet.
@@ -184,7 +201,7 @@ impl Connection {
             if matches!(timeout(READY_TIMEOUT, sender.ready()).await, Ok(Ok(())))
                 && instance.is_open(worker.index)
             {
-                worker.pool.shelve(&instance, Sender::Http1(sender));
+                worker.pool.shelve(&instance, Sender::Http1(sender, pocket));
             }
         });
     }

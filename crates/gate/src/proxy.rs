@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use freezeframe_model::{InstanceId, Outcome};
+use freezeframe_admission::{Enter, Permit};
+use freezeframe_model::Outcome;
 use http::header::{ACCEPT, HOST, REFERER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, request};
@@ -18,9 +19,8 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
 use crate::access_log::Particulars;
-use crate::admission::{Arrival, Decision, Shed, Ticket};
 use crate::body::ResponseBody;
-use crate::errand::{Errand, Progress};
+use crate::errand::{Chosen, Errand, Progress, until_admitted, wait_for_instance};
 use crate::flight::Flight;
 use crate::gate::Shared;
 use crate::headers::{self, Objection, Survey};
@@ -65,31 +65,24 @@ pub(crate) async fn serve(
     let is_short = survey.announces_at_most(link.worker.shared.config.retry_body_bytes);
     let mut intake = Intake { body, read: None };
 
-    let decision = ask_admission(&link, &parts, &flight, &route, &deadline);
-    let preferred = match decision {
-        Decision::Forward(ticket, preferred) => {
-            flight.admitted(ticket, false);
-            preferred
-        }
-        Decision::Queue(ticket) => {
-            let place = Place { shared: &link.worker.shared, ticket, is_left: false };
-            match Box::pin(wait(place, &mut intake, is_short, &mut deadline)).await {
-                Ok(preferred) => {
-                    flight.admitted(ticket, true);
-                    preferred
-                }
-                Err(refusal) => {
-                    flight.refused_by(&refusal);
-                    return refuse(&refusal);
-                }
+    if let Some(way) = &route.door {
+        let decided = match link.worker.shared.doors.enter(way, flight.session(), deadline.at()).decided() {
+            Ok(decided) => decided.map_err(Refusal::shed),
+            Err(enter) => {
+                let since = Instant::now();
+                let waited = Box::pin(wait(&link, enter, &route, &mut intake, is_short, &mut deadline)).await;
+                flight.has_waited(since);
+                waited
+            }
+        };
+        match decided {
+            Ok(permit) => flight.admitted(permit),
+            Err(refusal) => {
+                flight.refused_by(&refusal);
+                return refuse(&refusal);
             }
         }
-        Decision::Shed(shed) => {
-            let refusal = Refusal::shed(&shed);
-            flight.refused_by(&refusal);
-            return refuse(&refusal);
-        }
-    };
+    }
     let mut outbound = Outbound::new(parts, survey, is_clients_trace);
     if intake.read.is_some() || intake.body.is_end_stream() {
         outbound.keep(intake.read, may_repeat);
@@ -109,7 +102,7 @@ pub(crate) async fn serve(
     }
     route.save(link.worker.index);
     let progress = Progress::default();
-    let mut errand = Errand { link, outbound, upgrade, accept, route, deadline, preferred, progress };
+    let mut errand = Errand { link, outbound, upgrade, accept, route, deadline, progress };
     Ok(errand.run(flight).await)
 }
 
@@ -175,63 +168,30 @@ fn prepare(link: &Link, parts: &mut request::Parts, survey: &Survey) -> Result<P
     }
 }
 
-fn ask_admission(
-    link: &Link,
-    parts: &request::Parts,
-    flight: &Flight,
-    route: &PlannedRoute,
-    deadline: &Deadline,
-) -> Decision {
-    link.worker.shared.admission.arrive(&Arrival {
-        method: &parts.method,
-        path: parts.uri.path(),
-        headers: &parts.headers,
-        peer: link.origin.peer,
-        session: flight.session(),
-        route: &route.spec,
-        at: flight.since(),
-        deadline: deadline.at(),
-    })
-}
-
-/// A place in the queue of admission; leaving it, for whatever reason, frees it at once.
-struct Place<'a> {
-    shared: &'a Shared,
-    ticket: Ticket,
-    is_left: bool,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if !self.is_left {
-            self.shared.admission.left(self.ticket);
-        }
-    }
-}
-
 /// Waits until admission decides or the time is over. A short body is read meanwhile: that its client has gone can be seen only
 /// once there is nothing more to read. (Of a client with a long body it is seen when the body is passed on.)
 async fn wait(
-    mut place: Place<'_>,
+    link: &Link,
+    enter: Enter,
+    route: &PlannedRoute,
     intake: &mut Intake,
     is_short: bool,
     deadline: &mut Deadline,
-) -> Result<Option<InstanceId>, Refusal<'static>> {
-    if is_short && !intake.body.is_end_stream() {
-        intake.read_whole(place.shared, deadline).await?;
+) -> Result<Permit, Refusal<'static>> {
+    let shared = &link.worker.shared;
+    // Where there is no instance, the queue cannot say when there will be one.
+    let is_empty = || shared.table.load().members(route).is_none_or(|members| members.instances.is_empty());
+    if is_empty()
+        && !matches!(wait_for_instance(&link.worker, route, &[], deadline).await, Chosen::Instance(_))
+    {
+        return Err(if deadline.is_over() { Refusal::late() } else { Refusal::nobody() });
     }
-    let decided = poll_fn(|cx| {
-        if deadline.poll(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        place.shared.admission.poll_queued(place.ticket, cx).map(Some)
-    });
-    let decided: Option<Result<Option<InstanceId>, Shed>> = decided.await;
-    place.is_left = decided.is_some();
-    match decided {
+    if is_short && !intake.body.is_end_stream() {
+        intake.read_whole(shared, deadline).await?;
+    }
+    match until_admitted(enter, deadline).await {
         None => Err(Refusal::late()),
-        Some(Err(shed)) => Err(Refusal::shed(&shed)),
-        Some(Ok(preferred)) => Ok(preferred),
+        Some(decided) => decided.map_err(Refusal::shed),
     }
 }
 

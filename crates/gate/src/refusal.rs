@@ -3,16 +3,19 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use freezeframe_admission::{Reason, Shed};
 use freezeframe_model::IncidentId;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::admission::Shed;
 use crate::body::ResponseBody;
 
 const X_INCIDENT_ID: HeaderName = HeaderName::from_static("x-incident-id");
 /// Says which bound was hit where the gate refused a request to protect something.
 const X_SHED: HeaderName = HeaderName::from_static("x-freezeframe-shed");
+
+/// The bound of time.
+pub(crate) const DEADLINE: &str = "deadline";
 
 /// An answer of the gate itself.
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +40,29 @@ impl<'a> Refusal<'a> {
     }
 
     /// The admission said no.
-    pub(crate) fn shed(shed: &Shed) -> Self {
-        let status = StatusCode::from_u16(shed.status).ok();
-        let status = status.filter(|status| status.is_client_error() || status.is_server_error());
-        let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    pub(crate) fn shed(shed: Shed) -> Self {
+        let bound = match shed.reason {
+            Reason::QueueFull => "queue_full",
+            Reason::Displaced => "displaced",
+            Reason::Cohort => "cohort",
+            Reason::WaitedTooLong => DEADLINE,
+            Reason::Broken => "breaker",
+        };
+        let status = StatusCode::from_u16(shed.reason.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let text = "too much to do at the moment, please try again later";
-        Self { shed: Some(shed.bound), retry_after_s: shed.retry_after_s, ..Self::new(status, text) }
+        Self { shed: Some(bound), retry_after_s: Some(shed.retry_after_s()), ..Self::new(status, text) }
+    }
+
+    /// There is no instance, and none came within a moment. Jittered, or all clients would come back at once.
+    pub(crate) fn nobody() -> Self {
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "no server is ready at the moment");
+        Self { retry_after_s: Some(fastrand::u32(1..=3)), ..refusal }
     }
 
     /// The time for an answer is over. Not an invitation to try again: the request may have been worked on.
     pub(crate) fn late() -> Self {
         let text = "there was no answer within the time that this request has";
-        Self { shed: Some("deadline"), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+        Self { shed: Some(DEADLINE), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
     /// As problem details for clients that ask for JSON, else as a line of text.

@@ -31,8 +31,8 @@ struct Known {
 }
 
 impl Registry {
-    pub(crate) fn new(plan: Plan) -> Self {
-        Self { known: Vec::new(), plan: Arc::new(plan), next_serial: 0, next_fixed: FIXED_FIRST }
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        Self { known: Vec::new(), plan, next_serial: 0, next_fixed: FIXED_FIRST }
     }
 
     pub(crate) fn table(&self) -> &RouteTable {
@@ -74,9 +74,8 @@ impl Registry {
     }
 
     /// Takes another plan. Upstreams that are in both stay as they are, with their connections.
-    pub(crate) fn configure(&mut self, shared: &Shared, plan: Plan) {
-        self.plan = Arc::new(plan);
-        let plan = Arc::clone(&self.plan);
+    pub(crate) fn configure(&mut self, shared: &Shared, plan: Arc<Plan>) {
+        self.plan = Arc::clone(&plan);
         self.known
             .iter_mut()
             .filter(|known| is_fixed(&known.instance))
@@ -93,7 +92,6 @@ impl Registry {
             }
         }
         self.publish(shared);
-        shared.admission.configure(&plan.table);
     }
 
     fn keep_or_add(&mut self, shared: &Shared, service: &Arc<str>, addr: &Upstream, h2c: bool) {
@@ -167,18 +165,12 @@ impl Registry {
                 }
             })
             .collect();
-        let ids: Vec<Vec<InstanceId>> = members
-            .iter()
-            .map(|members| members.instances.iter().map(|instance| instance.id).collect())
-            .collect();
         // First out of the table, then closed: a request that finds it closed must not find it in the table again.
         // Closed before it is counted: no request can begin after that.
         shared.table.store(Arc::new(Table { plan: Arc::clone(&self.plan), members }));
         self.known.iter().filter(|known| !known.routed).for_each(|known| known.instance.close());
         self.known.retain(|known| known.routed || known.instance.count() > 0);
-        for (service, ids) in self.plan.table.services.iter().zip(&ids) {
-            shared.admission.instances(&service.name, ids);
-        }
+        shared.doors.refresh(&shared.table);
         shared.changed.send_replace(());
     }
 

@@ -216,13 +216,14 @@ impl Instance {
         self.health.as_ref().is_none_or(Health::is_up)
     }
 
-    /// It could not be connected to.
-    pub(crate) fn connect_failed(&self, first_pause: Duration) {
-        if let Some(health) = &self.health
-            && health.failed(self.now_ms(), first_pause)
-        {
+    /// It could not be connected to. True where it is not up any more because of that.
+    pub(crate) fn connect_failed(&self, first_pause: Duration) -> bool {
+        let Some(health) = &self.health else { return false };
+        let is_news = health.failed(self.now_ms(), first_pause);
+        if is_news {
             tracing::warn!(service = &*self.service, upstream = %self.addr, "takes no connections");
         }
+        is_news
     }
 
     /// It took or gave bytes just now.
@@ -357,11 +358,16 @@ impl Table {
 }
 
 impl Members {
-    /// This instance, or the less loaded of two chosen at random (the power of two choices), leaving out those already tried
+    /// The one with this serial number.
+    pub(crate) fn by_serial(&self, serial: u64) -> Option<&Arc<Instance>> {
+        self.instances.iter().find(|instance| instance.serial == serial)
+    }
+
+    /// The less loaded of two chosen at random (the power of two choices), leaving out those already tried
     /// and those that are known to be down, unless all are.
-    pub(crate) fn pick(&self, preferred: Option<InstanceId>, tried: &[u64]) -> Option<&Arc<Instance>> {
+    pub(crate) fn pick(&self, tried: &[u64]) -> Option<&Arc<Instance>> {
         let n = self.instances.len();
-        if n > 2 && tried.is_empty() && preferred.is_none() {
+        if n > 2 && tried.is_empty() {
             let first = fastrand::usize(..n);
             let second = (first + fastrand::usize(1..n)) % n;
             let pair = [self.instances.get(first)?, self.instances.get(second)?];
@@ -373,11 +379,7 @@ impl Members {
         let start = if n > 1 { fastrand::usize(..n) } else { 0 };
         let (after, before) = self.instances.split_at_checked(start).map(|(a, b)| (b, a))?;
         let is_new = |instance: &&Arc<Instance>| !tried.contains(&instance.serial);
-        after
-            .iter()
-            .chain(before)
-            .filter(is_new)
-            .min_by_key(|instance| (Some(instance.id) != preferred, !instance.is_up(), instance.count()))
+        after.iter().chain(before).filter(is_new).min_by_key(|instance| (!instance.is_up(), instance.count()))
     }
 }
 
@@ -458,18 +460,17 @@ mod tests {
                 other.register(0, || slot("/", Phase::Waiting, true));
             }
         }
-        let idle = (0..300).filter(|_| serial(members.pick(None, &[])) == Some(3)).count();
+        let idle = (0..300).filter(|_| serial(members.pick(&[])) == Some(3)).count();
         assert!((150..=250).contains(&idle), "in two of three pairs: {idle} of 300");
-        assert_eq!(serial(members.pick(None, &[1, 3])), Some(2));
-        assert_eq!(serial(members.pick(Some(InstanceId(1)), &[])), Some(1), "as admission wishes");
-        assert!(members.pick(None, &[1, 2, 3]).is_none());
+        assert_eq!(serial(members.pick(&[1, 3])), Some(2));
+        assert!(members.pick(&[1, 2, 3]).is_none());
         members.instances[2].connect_failed(Duration::from_secs(1));
-        assert!((0..100).all(|_| serial(members.pick(None, &[])) != Some(3)), "it is down");
+        assert!((0..100).all(|_| serial(members.pick(&[])) != Some(3)), "it is down");
         for down in &members.instances {
             down.connect_failed(Duration::from_secs(1));
         }
-        assert!(members.pick(None, &[]).is_some(), "where all are down, trying costs nothing");
-        assert!(Members { service: "none".into(), instances: Vec::new() }.pick(None, &[]).is_none());
+        assert!(members.pick(&[]).is_some(), "where all are down, trying costs nothing");
+        assert!(Members { service: "none".into(), instances: Vec::new() }.pick(&[]).is_none());
     }
 
     #[tokio::test]

@@ -39,6 +39,11 @@ impl Deadline {
         self.at
     }
 
+    /// Whether it has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// Milliseconds that are left, rounded down; `None` without a deadline.
     pub(crate) fn left_ms(&self) -> Option<u64> {
         let left = self.at?.saturating_duration_since(Instant::now());

@@ -43,8 +43,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two looks at idle connections and slow bodies, at most and at least.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_MIN: Duration = Duration::from_millis(10);
-/// Admission's ticks are at least so far apart.
-const TICK_MIN: Duration = Duration::from_millis(1);
 
 /// What one thread of the gate works with.
 pub(crate) struct Worker {
@@ -278,11 +276,7 @@ impl Worker {
     }
 
     async fn tick_admission(self: Rc<Self>) {
-        let Some(pause) = self.shared.admission.tick_every() else { return };
-        loop {
-            sleep(pause.max(TICK_MIN)).await;
-            self.shared.admission.tick();
-        }
+        self.shared.doors.tick_all().await;
     }
 
     fn hand_log_over(&self) {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use freezeframe_gate::{AccessLog, Admission, Arrival, Config, Decision, Gate, LogFormat, Shed};
+use freezeframe_gate::{AccessLog, Config, Gate, LogFormat};
 use freezeframe_model::{InstanceId, Outcome};
 use std::sync::Arc;
 
@@ -238,32 +238,6 @@ async fn a_request_that_breaks_off_is_not_taken_for_whole() {
     assert_eq!(recorder.first(1).await[0].outcome, Outcome::ClientGone);
 }
 
-struct Closed;
-
-impl Admission for Closed {
-    fn arrive(&self, arrival: &Arrival<'_>) -> Decision {
-        assert!(arrival.peer.is_loopback());
-        match arrival.path {
-            "/odd" => Decision::Shed(Shed { bound: "odd", status: 200, retry_after_s: Some(1) }),
-            _ => Decision::Shed(Shed { bound: "rate", status: 429, retry_after_s: Some(7) }),
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_admission_refuses_reaches_no_instance() {
-    let recorder = Arc::new(Recorder::default());
-    let gate = Gate::start(config(), Arc::clone(&recorder) as _, Arc::new(Closed)).expect("a free port");
-    let mut client = Wire::connect(&gate).await;
-    client.send("GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    let answer = client.response().await;
-    assert_eq!((answer.status, field(&answer.head, "retry-after")), (429, Some("7")));
-    client.send("GET /odd HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert_eq!(client.response().await.status, 503, "a refusal is never a success");
-    let exchange = &recorder.first(2).await[0];
-    assert_eq!((exchange.instance, &exchange.outcome), (None, &Outcome::Refused(None)));
-}
-
 #[tokio::test]
 async fn a_silent_client_is_closed_after_the_header_timeout() {
     let (gate, _) = start(Config { header_timeout_ms: 50, ..config() });
@@ -289,7 +263,7 @@ async fn an_oversized_head_is_refused_and_the_client_learns_why() {
 fn an_address_in_use_is_named() {
     let (first, _) = start(config());
     let config = Config { listen: first.local_addr(), ..config() };
-    let error = Gate::start(config, Arc::new(Recorder::default()), Arc::new(freezeframe_gate::Open)).err();
+    let error = Gate::start(config, Arc::new(Recorder::default())).err();
     assert_eq!(
         error.map(|error| error.to_string()),
         Some(format!("the address {} is in use", first.local_addr()))

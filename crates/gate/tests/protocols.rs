@@ -64,8 +64,8 @@ async fn interim_responses_of_an_instance_do_not_hurt_the_final_one() {
 #[tokio::test]
 async fn a_client_that_expects_100_gets_it_only_if_its_body_is_wanted() {
     let backend = Backend::bind().await;
-    let routes = one_route(&[backend.addr], |route| (route.in_flight_max, route.queue_max) = (Some(1), 0));
-    let (gate, _) = start_bounded(Config { workers: 1, routes, ..config() });
+    let routes = bounded(&[backend.addr], 1, 0, |_| ());
+    let (gate, _) = start(Config { workers: 1, routes, ..config() });
     let expects = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
     let mut first = Wire::connect(&gate).await;
     first.send(expects).await;

@@ -55,7 +55,7 @@ async fn an_upstream_can_be_a_unix_socket() {
     let path = directory.path().join("shop.sock");
     let listener = UnixListener::bind(&path).expect("bound");
     let upstreams = Upstreams::Fixed(vec![Upstream::Unix(path)]);
-    let services = vec![Service { name: "shop".to_owned(), upstreams, h2c: false }];
+    let services = vec![Service::new("shop", upstreams)];
     let routes = RouteTable { services, routes: vec![Route::to("shop")] };
     let (gate, _) = start(Config { routes, ..config() });
     let mut client = Wire::connect(&gate).await;

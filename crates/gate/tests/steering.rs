@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use freezeframe_gate::{Config, Evicted, Gate, Observer, Open};
+use freezeframe_gate::{Config, Evicted, Gate, Observer};
 use freezeframe_model::{Exchange, IncidentId, InstanceId, Outcome};
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -394,8 +394,7 @@ impl Observer for Panicking {
 
 #[tokio::test]
 async fn a_panic_takes_neither_the_worker_nor_the_request() {
-    let gate =
-        Gate::start(Config { workers: 1, ..config() }, Arc::new(Panicking), Arc::new(Open)).expect("started");
+    let gate = Gate::start(Config { workers: 1, ..config() }, Arc::new(Panicking)).expect("started");
     let one = Backend::bind().await;
     gate.route(ONE, one.addr);
     let mut client = Wire::connect(&gate).await;

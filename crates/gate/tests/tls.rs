@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use freezeframe_gate::{CertificateFiles, Config, Gate, GateError, Observer, Open, Tls};
+use freezeframe_gate::{CertificateFiles, Config, Gate, GateError, Observer, Tls};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -165,7 +165,7 @@ fn unusable_certificates_are_an_error_at_the_start() {
     }
     let start = |tls: Tls| {
         let config = Config { tls: Some(tls), ..config() };
-        Gate::start(config, Arc::new(Nobody), Arc::new(Open)).map(|_| ())
+        Gate::start(config, Arc::new(Nobody)).map(|_| ())
     };
     assert!(matches!(start(Tls::new("/nowhere.pem", "/nowhere.key")), Err(GateError::Tls { .. })));
     assert!(matches!(start(Tls::new(file("shop.pem"), file("wild.key"))), Err(GateError::Tls { .. })));

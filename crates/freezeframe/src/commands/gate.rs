@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freezeframe_gate::{Bounds, Gate, GateError, Observer};
+use freezeframe_gate::{Gate, GateError, Observer};
 use freezeframe_model::{Exchange, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -91,8 +91,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
     };
     let settings = config.gate.config(settings).map_err(usage)?;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let gate =
-        Gate::start(settings, Arc::new(Nobody), Arc::new(Bounds::new())).map_err(|error| explain(&error))?;
+    let gate = Gate::start(settings, Arc::new(Nobody)).map_err(|error| explain(&error))?;
     tracing::info!("gate on {scheme}://{}, {} upstreams", gate.local_addr(), gate.upstreams().len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(steer(&gate, config, load))

@@ -27,9 +27,9 @@ pub(crate) struct Gate {
     pub(crate) h2c: bool,
     /// To the head of the response, in milliseconds; 0 is no limit.
     pub(crate) deadline_ms: Option<u64>,
-    /// Per route and instance.
+    /// Per instance.
     pub(crate) in_flight_max: Option<u64>,
-    /// Per route.
+    /// Per service.
     pub(crate) queue_max: u32,
     /// Per request.
     pub(crate) retries: Option<u64>,
@@ -85,6 +85,9 @@ pub(crate) struct ServiceEntry {
     upstreams: Vec<String>,
     #[serde(default)]
     h2c: bool,
+    in_flight_max: Option<u32>,
+    queue_max: Option<u32>,
+    deadline_ms: Option<u64>,
 }
 
 /// `[[gate.route]]`: a further route.
@@ -98,8 +101,6 @@ pub(crate) struct RouteEntry {
     deadline_ms: Option<u64>,
     tier: Option<u8>,
     cost: Option<String>,
-    in_flight_max: Option<u32>,
-    queue_max: Option<u32>,
     retries: Option<u32>,
     request_streams: Option<bool>,
 }
@@ -161,11 +162,21 @@ impl Gate {
         let mut table = RouteTable { services: Vec::new(), routes: Vec::new() };
         for entry in &self.services {
             let upstreams = Upstreams::Fixed(upstreams(&entry.name, &entry.upstreams)?);
-            table.services.push(Service { name: entry.name.clone(), upstreams, h2c: entry.h2c });
+            table.services.push(Service {
+                h2c: entry.h2c,
+                in_flight_max: entry.in_flight_max.or(self.in_flight_max.map(u32_of)),
+                queue_max: entry.queue_max.unwrap_or(self.queue_max),
+                ..Service::new(&entry.name, upstreams)
+            });
         }
         let has_default = default.is_some();
         if let Some(upstreams) = default {
-            table.services.push(Service { name: DEFAULT.to_owned(), upstreams, h2c: self.h2c });
+            table.services.push(Service {
+                h2c: self.h2c,
+                in_flight_max: self.in_flight_max.map(u32_of),
+                queue_max: self.queue_max,
+                ..Service::new(DEFAULT, upstreams)
+            });
         }
         for (at, entry) in self.routes.iter().enumerate() {
             table.routes.push(self.route(entry, at, deadline_ms, &table.services));
@@ -184,16 +195,21 @@ impl Gate {
         let found = services.iter().find(|known| known.name == service);
         let is_fixed = found.is_some_and(|service| service.upstreams != Upstreams::Supervised);
         let retries = self.retries.map(u32_of).unwrap_or(u32::from(is_fixed));
+        let of_service = self.services.iter().find(|entry| entry.name == service);
+        let of_service = of_service.and_then(|entry| entry.deadline_ms);
         let route = Route::to(service);
         Route {
             name: entry.name.clone().unwrap_or_else(|| format!("route-{}", at + 1)),
             host: entry.host.clone(),
             path: entry.path.clone().unwrap_or(route.path),
-            deadline_ms: entry.deadline_ms.or(self.deadline_ms).or(deadline_ms).filter(|ms| *ms > 0),
+            deadline_ms: entry
+                .deadline_ms
+                .or(of_service)
+                .or(self.deadline_ms)
+                .or(deadline_ms)
+                .filter(|ms| *ms > 0),
             tier: entry.tier.unwrap_or(route.tier),
             cost: entry.cost.clone().unwrap_or(route.cost),
-            in_flight_max: entry.in_flight_max.or(self.in_flight_max.map(u32_of)),
-            queue_max: entry.queue_max.unwrap_or(self.queue_max),
             retries: entry.retries.unwrap_or(retries),
             request_streams: entry.request_streams.unwrap_or(false),
             service: route.service,

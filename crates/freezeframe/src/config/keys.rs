@@ -132,12 +132,12 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "gate.in_flight_max",
         kind: Kind::MaybeNumber(|c| &mut c.gate.in_flight_max, 1..=1_000_000, ""),
-        doc: "Requests of a route under way per instance. Further ones wait. Without it there is no limit.",
+        doc: "Requests under way per instance. Further ones wait, and when there is too much to do, the least important are refused. Without it there is no limit, and nothing is shed. Once an instance says by 429 or 503 that it has too much to do, it gets fewer.",
     },
     Key {
         path: "gate.queue_max",
         kind: Kind::Count(|c| &mut c.gate.queue_max, 0..=1_000_000),
-        doc: "Requests of a route that wait. Further ones are answered 429 at once.",
+        doc: "Requests of a service that wait. Further ones are answered 429 at once.",
     },
     Key {
         path: "gate.retries",

@@ -56,6 +56,7 @@ A further service behind the gate, any number of times.
 | `name` | what routes call it |
 | `upstreams` | list of addresses like `\"127.0.0.1:9000\"` or `\"unix:/run/shop.sock\"` |
 | `h2c` | `true` to speak HTTP/2 with prior knowledge to them, as gRPC needs it |
+| `in_flight_max`, `queue_max`, `deadline_ms` | as in `[gate]`, for this service; `deadline_ms` for those of its routes that name none |
 
 ## [[gate.route]]
 
@@ -70,8 +71,8 @@ of `freezeframe run`, the `upstreams` of `freezeframe gate`.
 | `path` | `\"/api\"` is that path and everything below it; `\"/\"` where it is left out |
 | `service` | name of a service |
 | `tier` | importance when there is too much to do, 0 to 7; 0 is shed last, 1 is usual |
-| `cost` | name of a class of routes that cost about the same |
-| `deadline_ms`, `in_flight_max`, `queue_max`, `retries` | as in `[gate]`, for this route |
+| `cost` | name of a class of routes that use the same resource of an instance, and share what is learnt of its limits; at most 8 per service |
+| `deadline_ms`, `retries` | as in `[gate]`, for this route |
 | `request_streams` | `true` where bodies of requests may pause for any time, as those of bidirectional gRPC streams do |
 
 ## [[gate.certificate]]

@@ -372,6 +372,13 @@ fn gates_routes_take_from_the_gate_what_they_leave_out() {
         [[gate.service]]
         name = "pay"
         upstreams = ["unix:/run/pay.sock", "[::1]:9100"]
+        in_flight_max = 2
+        queue_max = 5
+        deadline_ms = 700
+
+        [[gate.route]]
+        path = "/slow"
+        service = "pay"
 
         [[gate.route]]
         host = "*.example"
@@ -385,14 +392,17 @@ fn gates_routes_take_from_the_gate_what_they_leave_out() {
     let show = |route: &freezeframe_gate::Route| {
         let (host, deadline) = (route.host.as_deref().unwrap_or("-"), route.deadline_ms);
         format!(
-            "{} {host} {} -> {} {deadline:?} {:?} {} tier {}",
-            route.name, route.path, route.service, route.in_flight_max, route.retries, route.tier
+            "{} {host} {} -> {} {deadline:?} {} tier {}",
+            route.name, route.path, route.service, route.retries, route.tier
         )
     };
     expect![[r#"
-        route-1 *.example /pay -> pay None Some(8) 1 tier 0
-        default - / -> default Some(3000) Some(8) 1 tier 1"#]]
+        route-1 - /slow -> pay Some(700) 1 tier 1
+        route-2 *.example /pay -> pay None 1 tier 0
+        default - / -> default Some(3000) 1 tier 1"#]]
     .assert_eq(&table.routes.iter().map(show).collect::<Vec<_>>().join("\n"));
+    let limits = |service: &freezeframe_gate::Service| (service.in_flight_max, service.queue_max);
+    assert_eq!(table.services.iter().map(limits).collect::<Vec<_>>(), [(Some(2), 5), (Some(8), 128)]);
     let supervised = resolve("", &[], Flags::default()).unwrap().gate.supervised_routes().unwrap();
     let default = freezeframe_gate::RouteTable::default();
     assert_eq!(supervised, default, "nothing set is nothing limited");

@@ -95,8 +95,7 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
     let outbox = Arc::new(outbox);
     let observer = Arc::new(Watch { mailbox: mailbox.clone(), server_errors: config.hold.server_errors });
     let settings = config.gate().map_err(|error| DaemonError::Settings(error.message))?;
-    let admission = Arc::new(freezeframe_gate::Bounds::new());
-    let gate = Gate::start(settings, observer, admission).map_err(DaemonError::Gate)?;
+    let gate = Gate::start(settings, observer).map_err(DaemonError::Gate)?;
     let admin = tokio::net::TcpListener::bind(config.service.admin)
         .await
         .map_err(|source| DaemonError::Admin { address: config.service.admin, source })?;

@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use freezeframe_gate::{
-    Bounds, Config, Gate, Observer, Open, Route, RouteTable, Service, Upstream, Upstreams,
-};
+use freezeframe_gate::{Config, Gate, Observer, Route, RouteTable, Service, Upstream, Upstreams};
 use freezeframe_model::{Exchange, InFlight, InstanceId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,20 +53,13 @@ pub fn config() -> Config {
 
 pub fn start(config: Config) -> (Gate, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    (Gate::start(config, Arc::clone(&recorder) as _, Arc::new(Open)).expect("a free port"), recorder)
-}
-
-/// A gate that keeps the bounds of its routes.
-pub fn start_bounded(config: Config) -> (Gate, Arc<Recorder>) {
-    let recorder = Arc::new(Recorder::default());
-    let admission = Arc::new(Bounds::new());
-    (Gate::start(config, Arc::clone(&recorder) as _, admission).expect("a free port"), recorder)
+    (Gate::start(config, Arc::clone(&recorder) as _).expect("a free port"), recorder)
 }
 
 /// A service with these fixed upstreams.
 pub fn service(name: &str, upstreams: &[SocketAddr]) -> Service {
     let upstreams = upstreams.iter().copied().map(Upstream::from).collect();
-    Service { name: name.to_owned(), upstreams: Upstreams::Fixed(upstreams), h2c: false }
+    Service::new(name, Upstreams::Fixed(upstreams))
 }
 
 /// A table whose one route leads to one service with these upstreams.
@@ -76,6 +67,20 @@ pub fn one_route(upstreams: &[SocketAddr], change: impl FnOnce(&mut Route)) -> R
     let mut route = Route::to("shop");
     change(&mut route);
     RouteTable { services: vec![service("shop", upstreams)], routes: vec![route] }
+}
+
+/// The same, where the service takes so many requests at a time per instance and lets so many wait.
+pub fn bounded(
+    upstreams: &[SocketAddr],
+    in_flight_max: u32,
+    queue_max: u32,
+    change: impl FnOnce(&mut Route),
+) -> RouteTable {
+    let mut table = one_route(upstreams, change);
+    for service in &mut table.services {
+        (service.in_flight_max, service.queue_max) = (Some(in_flight_max), queue_max);
+    }
+    table
 }
 
 /// A gate with one instance, number 1.
