@@ -87,7 +87,8 @@ fn assert_core(scene: &Scene, program: &Path, id: &str, place: &Place<'_>) {
     let opened = opened.expect("freezeframe starts");
     let view: Value = serde_json::from_slice(&opened.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&opened.stderr)));
-    assert_eq!(view["site"]["function"], place.function, "{view}");
+    let opened = view["site"]["function"].as_str().unwrap_or_default();
+    assert!(opened.ends_with(place.function), "{opened}: {view}");
     std::fs::remove_file(core).expect("removed");
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Functions {
     scopes: Vec<(usize, u32)>,
     /// Rust's vtables: address, offset of the entry.
     vtables: Vec<(u64, usize)>,
+    /// Structures with their members: hash of the name, offset of the entry; in the order of the entries.
+    structs: Vec<(u32, usize)>,
 }
 
 /// One function activation at an address: the function itself or one that was inlined into it.
@@ -80,6 +82,13 @@ impl Functions {
             {
                 functions.vtables.push((address, entry.offset().0));
             }
+            if entry.tag() == gimli::DW_TAG_structure_type
+                && !entry.has_attr(gimli::DW_AT_declaration)
+                && let Some(name) = entry.attr_value(gimli::DW_AT_name)
+                && let Ok(name) = dwarf.attr_string(unit, name)
+            {
+                functions.structs.push((name_hash(name.slice()), entry.offset().0));
+            }
             if entry.tag() == gimli::DW_TAG_subprogram
                 && let Some(mut ranges) = code_ranges(dwarf, unit, &entry)
             {
@@ -110,6 +119,13 @@ impl Functions {
             put.number(*address);
             put.size(*offset);
         }
+        last = 0;
+        put.size(self.structs.len());
+        for (hash, offset) in &self.structs {
+            put.raw(&hash.to_le_bytes());
+            put.size(offset.wrapping_sub(last));
+            last = *offset;
+        }
         put.finish()
     }
 
@@ -128,7 +144,13 @@ impl Functions {
             Some((offset, u32::try_from(outer).ok()?))
         })?;
         let vtables = take.list(|take| Some((take.number()?, take.size()?)))?;
-        take.is_empty().then_some(Self { ranges, scopes, vtables })
+        let mut last = 0usize;
+        let structs = take.list(|take| {
+            let hash = u32::from_le_bytes(take.raw()?);
+            last = last.checked_add(take.size()?)?;
+            Some((hash, last))
+        })?;
+        take.is_empty().then_some(Self { ranges, scopes, vtables, structs })
     }
 
     fn at(&self, address: u64) -> Option<UnitOffset> {
@@ -141,6 +163,12 @@ impl Functions {
     pub(super) fn vtable(&self, address: u64) -> Option<UnitOffset> {
         let found = self.vtables.iter().find(|(vtable, _)| *vtable == address);
         found.map(|(_, offset)| UnitOffset(*offset))
+    }
+
+    /// Offsets of the structures that may have this name: those whose names have the same hash.
+    fn structs_called(&self, name: &str) -> impl Iterator<Item = UnitOffset> {
+        let wanted = name_hash(name.as_bytes());
+        self.structs.iter().filter(move |(hash, _)| *hash == wanted).map(|(_, offset)| UnitOffset(*offset))
     }
 
     /// Offsets of the scopes around an entry, innermost first.
@@ -158,6 +186,11 @@ impl Functions {
         }
         around
     }
+}
+
+/// FNV-1a, of 32 bits: it is written to disk, so it must never be another one.
+fn name_hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Where a variable is that rustc calls `<T as Trait>::{vtable}`.
@@ -327,6 +360,14 @@ impl<'a> View<'a> {
         Some(parts)
     }
 
+    /// The description of a structure in a unit, by its path.
+    pub(crate) fn struct_in(&self, unit: usize, path: &str) -> Option<Die> {
+        let functions = self.functions(unit)?;
+        let name = path.rsplit("::").next()?;
+        let mut called = functions.structs_called(name).map(|offset| Die { unit, offset });
+        called.find(|die| self.qualified_name(*die).as_deref() == Some(path))
+    }
+
     /// Where a function begins (in the file).
     pub(crate) fn entry_point(&self, function: Die) -> Option<u64> {
         let (unit, entry) = self.entry(function)?;
@@ -432,14 +473,16 @@ mod tests {
             mut begins in proptest::collection::vec(any::<u32>(), 0..20),
             mut scopes in proptest::collection::vec((any::<usize>(), any::<u32>()), 0..20),
             vtables in proptest::collection::vec(any::<(u64, usize)>(), 0..20),
+            mut structs in proptest::collection::vec(any::<(u32, usize)>(), 0..20),
         ) {
             begins.sort_unstable();
             scopes.sort_unstable();
+            structs.sort_unstable_by_key(|(_, offset)| *offset);
             for (at, (_, outer)) in scopes.iter_mut().enumerate() {
                 *outer %= u32::try_from(at + 1).unwrap_or(1);
             }
             let ranges = begins.into_iter().map(|begin| (begin.into(), u64::from(begin) + 7, 3)).collect();
-            let functions = Functions { ranges, scopes, vtables };
+            let functions = Functions { ranges, scopes, vtables, structs };
             prop_assert_eq!(Functions::from_written(&functions.written()), Some(functions));
         }
 
@@ -448,6 +491,7 @@ mod tests {
             if let Some(functions) = Functions::from_written(&bytes) {
                 functions.at(5);
                 functions.vtable(5);
+                functions.structs_called("Trailer").for_each(drop);
                 for (offset, _) in &functions.scopes {
                     prop_assert!(functions.around(UnitOffset(*offset)).len() <= SCOPES_MAX);
                 }

@@ -1,4 +1,5 @@
-//! What of a file's debug information is kept on disk: where the units are, and every unit's functions, scopes and vtables.
+//! What of a file's debug information is kept on disk: where the units are, and every unit's functions, scopes,
+//! structures and vtables.
 //!
 //! Knows what is worth keeping; the format is in `index`. All of it can be read again from the file itself, and is where there is no
 //! index or a damaged one.
@@ -18,7 +19,7 @@ use crate::index::{IndexDirectory, IndexName};
 use crate::separate::Files;
 
 /// To be raised whenever something else is read from the same debug information.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Time for one file, at a priority at which everybody else goes first.
 const WRITING_TIME: Duration = Duration::from_secs(1800);
 /// Files with less than this in `.debug_info` are read faster than an index of them is opened.

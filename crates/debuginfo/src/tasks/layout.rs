@@ -19,10 +19,6 @@ const DEPTH_MAX: usize = 12;
 const STEPS_MAX: usize = 4_000;
 /// Levels of types between a holder and the pointer in it.
 const WRAPPERS_MAX: usize = 8;
-/// Entries of one unit that are looked at.
-const ENTRIES_MAX: usize = 20_000_000;
-/// Nesting of namespaces.
-const NAMESPACES_MAX: usize = 64;
 
 /// A value in the process: its type and where it lies.
 #[derive(Clone, Debug)]
@@ -132,59 +128,12 @@ pub(super) fn find_structs<const N: usize>(
         if found.iter().all(Option::is_some) || Instant::now() >= deadline {
             break;
         }
-        look_through(view, unit, &paths, &mut found, deadline);
+        if view.unit(unit).is_none_or(|unit| unit.language() != Language::Rust) {
+            continue;
+        }
+        for (path, found) in paths.iter().zip(&mut found) {
+            *found = found.or_else(|| view.struct_in(unit, path));
+        }
     }
     found
-}
-
-fn look_through(
-    view: &View<'_>,
-    number: usize,
-    paths: &[&str],
-    found: &mut [Option<Die>],
-    deadline: Instant,
-) -> Option<()> {
-    let unit = view.unit(number).filter(|unit| unit.language() == Language::Rust)?;
-    let mut entries = unit.unit.entries_raw(None).ok()?;
-    let mut entry = gimli::DebuggingInformationEntry::null();
-    // Depth and name of the namespaces around the current entry.
-    let mut around: Vec<(isize, &[u8])> = Vec::new();
-    for step in 0..ENTRIES_MAX {
-        if entries.is_empty() || (step % 1024 == 0 && Instant::now() >= deadline) {
-            break;
-        }
-        let depth = entries.next_depth();
-        if !entries.read_entry(&mut entry).ok()? {
-            continue;
-        }
-        let is_struct = entry.tag() == gimli::DW_TAG_structure_type;
-        if !is_struct && entry.tag() != gimli::DW_TAG_namespace {
-            continue;
-        }
-        while around.last().is_some_and(|(outer, _)| *outer >= depth) {
-            around.pop();
-        }
-        let name = entry.attr_value(gimli::DW_AT_name)?;
-        let name = unit.dwarf.attr_string(&unit.unit, name).ok()?.slice();
-        if !is_struct {
-            if around.len() < NAMESPACES_MAX {
-                around.push((depth, name));
-            }
-            continue;
-        }
-        for (path, found) in paths.iter().zip(found.iter_mut()) {
-            let scopes = around.iter().map(|(_, name)| *name).chain([name]);
-            if found.is_none()
-                && !entry.has_attr(gimli::DW_AT_declaration)
-                && path.as_bytes().ends_with(name)
-                && scopes.eq(path.split("::").map(str::as_bytes))
-            {
-                *found = Some(Die { unit: number, offset: entry.offset() });
-            }
-        }
-        if found.iter().all(Option::is_some) {
-            break;
-        }
-    }
-    Some(())
 }
