@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use freezeframe_histogram::Series;
 use freezeframe_model::{Capture, EvaluateError, Incident, IncidentId, InstanceView, Question, Variable};
 
 /// A future on the heap, for traits that are used as objects.
@@ -109,6 +110,9 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// [`ControlError::Failed`] where it cannot be read.
     fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError>;
+
+    /// How long requests through the gate took: histograms with the labels `route`, `outcome` and `part`.
+    fn durations(&self) -> Vec<Series>;
 
     /// What runs at the moment.
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>>;

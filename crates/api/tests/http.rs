@@ -540,3 +540,32 @@ fn an_outcome_without_a_process_has_a_null_pid() {
         serde_json::json!({"schema": "freezeframe-action/1", "action": "reclaim", "pid": null, "message": "taken back"})
     );
 }
+
+#[tokio::test]
+async fn what_the_gate_measured_is_for_those_who_may_know() {
+    let server = guarded().await;
+    assert_eq!(server.get("/metrics", &[]).await.status, 401);
+    let bearer = format!("Bearer {TOKEN}");
+    let with = |more: &'static [(&'static str, &'static str)]| {
+        let mut headers = vec![("Authorization", bearer.as_str())];
+        headers.extend(more);
+        headers
+    };
+    let scraped = server.get("/metrics", &with(&[])).await;
+    assert_eq!(scraped.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let labels = "route=\"shop\",outcome=\"ok\",part=\"total\"";
+    for line in [
+        "# TYPE freezeframe_gate_request_duration_seconds histogram".to_owned(),
+        format!("freezeframe_gate_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 2"),
+        format!("freezeframe_gate_request_duration_seconds_sum{{{labels}}} 0.004"),
+    ] {
+        assert!(scraped.body.lines().any(|known| known == line), "{line}\n{}", scraped.body);
+    }
+    let shown = server.get("/api/v1/gate/histograms", &with(&[])).await;
+    expect![[r#"{"schema":"freezeframe-gate-histograms/1","series":[{"route":"shop","outcome":"ok","part":"total","histogram":{"count":2,"sum_us":4000,"scale":5,"buckets":[[318,1],[369,1]]}}]}"#]]
+        .assert_eq(&shown.body);
+    for (query, count) in [("", 2), ("?route=shop&outcome=ok", 2), ("?route=other", 0), ("?part=queue", 0)] {
+        let plot = server.get(&format!("/api/v1/gate/histograms.hgrm{query}"), &with(&[])).await;
+        assert!(plot.body.contains(&format!("Total count    = {count:12}]")), "{query}: {}", plot.body);
+    }
+}

@@ -164,3 +164,70 @@ fn without_anywhere_to_go_it_does_not_start() {
     gate.says("there is nowhere to send requests");
     assert_eq!(gate.ends().code(), Some(2));
 }
+
+#[test]
+fn the_admin_port_tells_programs_on_this_machine_and_nobody_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstreams = upstream("one").to_string();
+    let file = directory.path().join("freezeframe.toml");
+    std::fs::write(&file, format!("[gate]\nupstreams = [\"{upstreams}\"]\nin_flight_max = 2\n"))
+        .expect("written");
+    let gate = Gate::start(&["--admin", "127.0.0.1:0"], directory.path());
+    let address = gate.address();
+    let line = gate.says("admin on http://");
+    let admin: SocketAddr = line.split("http://").nth(1).expect("an address").trim().parse().expect("one");
+    assert!(get(address, "/").ends_with("one"));
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(admin).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        write!(stream, "{request}\r\nConnection: close\r\n\r\n").expect("written");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("read");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let count = "freezeframe_gate_request_duration_seconds_count{route=\"default\",outcome=\"ok\",part=\"total\"} 1\n";
+    // The account is closed after the answer's last byte, which is what the client waited for.
+    let until = std::time::Instant::now() + PATIENCE;
+    while !ask("GET /metrics HTTP/1.1\r\nHost: localhost").contains(count) {
+        assert!(std::time::Instant::now() < until, "the request was never counted");
+    }
+    let native = ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/vnd.google.protobuf");
+    assert!(native.contains("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily"));
+    assert!(
+        ask("GET /api/v1/gate/histograms HTTP/1.1\r\nHost: [::1]").contains("freezeframe-gate-histograms/1")
+    );
+    let plot = ask("GET /api/v1/gate/histograms.hgrm?route=default HTTP/1.1\r\nHost: localhost");
+    assert!(plot.contains("Total count    =            1]"), "{plot}");
+    for foreign in ["Host: evil.example", "Host: localhost\r\nOrigin: http://localhost"] {
+        assert!(ask(&format!("POST /api/v1/gate/reload HTTP/1.1\r\n{foreign}")).starts_with("HTTP/1.1 403 "));
+    }
+    let status = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freezeframe"));
+        let output = command.args(["gate", "status", "--admin", &admin.to_string()]).args(arguments).output();
+        String::from_utf8(output.expect("started").stdout).expect("text")
+    };
+    assert_eq!(
+        status(&[]),
+        format!(
+            "gate on {address}\ndefault: 0 in flight (at most 2 each), 0 of 128 waiting\n  {upstreams} up, 0 in flight\n"
+        )
+    );
+    assert!(status(&["--json"]).starts_with("{\"schema\":\"freezeframe-gate/1\""));
+    std::fs::write(&file, format!("[gate]\nupstreams = [\"{upstreams}\"]\nin_flight_max = 3\n"))
+        .expect("written");
+    assert!(
+        ask("POST /api/v1/gate/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0")
+            .starts_with("HTTP/1.1 202 ")
+    );
+    gate.says("service \"default\": in_flight_max Some(2) -> Some(3)");
+    gate.says("the configuration is read again");
+    assert!(status(&[]).contains("at most 3 each"));
+}
+
+#[test]
+fn an_admin_port_for_strangers_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = Gate::start(&["--upstream", "127.0.0.1:9", "--admin", "0.0.0.0:0"], directory.path());
+    gate.says("0.0.0.0:0 is not a loopback address");
+    assert_eq!(gate.ends().code(), Some(2));
+}

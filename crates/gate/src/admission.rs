@@ -179,6 +179,13 @@ impl Doors {
         known.retain(|known| Arc::strong_count(&known.door) > 1);
     }
 
+    /// Requests that wait at a service's doors.
+    pub(crate) fn queued(&self, service: &str) -> u32 {
+        let known = lock(&self.known);
+        let own = known.iter().filter(|known| known.service == service);
+        own.map(|known| known.door.with(|admission, _| admission.queued())).sum()
+    }
+
     /// A request arrives.
     pub(crate) fn enter(
         &self,

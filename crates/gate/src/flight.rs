@@ -283,6 +283,10 @@ impl Flight {
             service_us: self.service_us,
             total_us,
         };
+        match &self.route {
+            Some(route) => route.meter.record(&finished, route.door.is_some()),
+            None => shared.meters.none().record(&finished, false),
+        }
         shared.observer.finished(&finished);
         if let Some(log) = &shared.log {
             let particulars = self.particulars.as_deref();

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use freezeframe_histogram::Series;
 use freezeframe_model::{Exchange, InFlight, IncidentId, InstanceId};
 use tokio::sync::{Semaphore, watch};
 
@@ -17,14 +18,15 @@ use crate::config::Config;
 use crate::journey::Journeys;
 use crate::listen;
 use crate::matcher::Plan;
-use crate::plan::{RouteTable, RouteTableError};
+use crate::meter::Meters;
+use crate::plan::{RouteTable, RouteTableError, Service};
 use crate::registry::Registry;
 use crate::route::{Evicted, Instance, Settled, Table, lock};
 use crate::session::Sessions;
 use crate::tls::{Handshakes, TlsError};
 use crate::trace::TraceIds;
 use crate::worker;
-use crate::{GateError, Observer, UpstreamState};
+use crate::{GateError, Observer, ServiceState, UpstreamState};
 
 /// A running gate. Clones are handles to the same one; it stops when [`Gate::stop`] is called or the last handle goes.
 #[derive(Clone)]
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) doors: Doors,
+    pub(crate) meters: Meters,
     pub(crate) table: ArcSwap<Table>,
     /// Told whenever the table changed.
     pub(crate) changed: watch::Sender<()>,
@@ -96,8 +99,9 @@ impl Gate {
         let log = log.map_err(|source| GateError::AccessLog { source })?;
         let listeners = listen::bind(config.listen, workers)?;
         let local_addr = listen::local_addr(&listeners, config.listen)?;
-        let doors = Doors::default();
-        let plan = Arc::new(Plan::new(config.routes.clone(), workers, &doors.plan(&config.routes)));
+        let (doors, meters) = (Doors::default(), Meters::new(workers));
+        let planned = doors.plan(&config.routes);
+        let plan = Arc::new(Plan::new(config.routes.clone(), workers, &planned, &meters));
         let shared = Arc::new(Shared {
             table: ArcSwap::from_pointee(Table { plan: Arc::clone(&plan), members: Vec::new() }),
             changed: watch::Sender::new(()),
@@ -114,6 +118,7 @@ impl Gate {
             config,
             observer,
             doors,
+            meters,
         });
         lock(&shared.registry).configure(&shared, plan);
         // From here on an early return stops the workers that run already.
@@ -158,7 +163,8 @@ impl Gate {
         table.check()?;
         let shared = &self.inner.shared;
         let mut registry = lock(&shared.registry);
-        let plan = Plan::new(table.clone(), shared.config.workers, &shared.doors.plan(&table));
+        let doors = shared.doors.plan(&table);
+        let plan = Plan::new(table, shared.config.workers, &doors, &shared.meters);
         registry.configure(shared, Arc::new(plan));
         Ok(())
     }
@@ -192,6 +198,31 @@ impl Gate {
     /// The fixed upstreams of the table in use.
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         lock(&self.inner.shared.registry).upstreams()
+    }
+
+    /// How long requests took, by `route`, `outcome` (`ok`, `client_error`, `server_error`, `shed`, `client_gone`) and `part`
+    /// (`queue`, where there is one; `processing`, from sending to the head of the response; `total`).
+    pub fn durations(&self) -> Vec<Series> {
+        self.inner.shared.meters.series()
+    }
+
+    /// What the services of the table in use are doing.
+    pub fn services(&self) -> Vec<ServiceState> {
+        let shared = &self.inner.shared;
+        let table = shared.table.load_full();
+        let state = |service: &Service| {
+            let members = table.members.iter().find(|members| *members.service == *service.name);
+            let instances = members.map_or(&[][..], |members| &members.instances);
+            ServiceState {
+                name: service.name.clone(),
+                instances: instances.len(),
+                in_flight: instances.iter().map(|instance| instance.count()).sum(),
+                in_flight_max: service.in_flight_max,
+                queued: shared.doors.queued(&service.name),
+                queue_max: service.queue_max,
+            }
+        };
+        table.plan.table.services.iter().map(state).collect()
     }
 
     /// Takes an instance out of routing. No request begins there after this returned; those under way go on, and can be listed,

@@ -10,8 +10,8 @@
 //!    the route of the `plan`; `admission` says whether, when and to which instance it may go.
 //! 4. `errand`: the request takes a `slot` at that instance, or at one that is picked (`route`); other threads can see it there.
 //! 5. `pool`: a connection to the `upstream` is taken or opened; `body` passes both ways frame by frame, never collected, at a `pace` that is not too slow.
-//! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one, and
-//!    the `access_log` by a line.
+//! 6. `flight`: whatever the end, the slot is free, admission and the `Observer` are told, the `journey` is longer by one, the
+//!    route's `meter` by its durations, and the `access_log` by a line.
 //!
 //! Who steers it does so through `gate`; `registry` keeps the instances and publishes the table that requests read.
 //!
@@ -37,6 +37,7 @@ mod limits;
 mod listen;
 mod log_line;
 mod matcher;
+mod meter;
 mod outbound;
 mod pace;
 mod plan;
@@ -63,7 +64,7 @@ pub use config::Config;
 pub use gate::Gate;
 pub use limits::Limits;
 pub use plan::{Route, RouteTable, RouteTableError, Service, Upstreams};
-pub use report::{Finished, Observer, UpstreamState};
+pub use report::{Finished, Observer, ServiceState, UpstreamState};
 pub use route::Evicted;
 pub use tls::{CertificateFiles, Tls, TlsError};
 pub use upstream::{Upstream, UpstreamError};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use freezeframe_admission::Door;
 
 use crate::admission::DoorOf;
+use crate::meter::{Meter, Meters};
 use crate::plan::{Route, RouteTable, Service, Upstreams, trimmed};
 use crate::route::Lonely;
 
@@ -47,6 +48,7 @@ pub(crate) struct PlannedRoute {
     pub(crate) index: usize,
     pub(crate) service: usize,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) meter: Arc<Meter>,
     /// Where its service sheds load.
     pub(crate) door: Option<DoorOf>,
     /// Per worker: what is left for retries. Each worker writes only its own.
@@ -55,16 +57,22 @@ pub(crate) struct PlannedRoute {
 
 impl Plan {
     /// `table` must have been checked.
-    pub(crate) fn new(table: RouteTable, workers: usize, doors: &[Option<Arc<Door>>]) -> Self {
+    pub(crate) fn new(
+        table: RouteTable,
+        workers: usize,
+        doors: &[Option<Arc<Door>>],
+        meters: &Meters,
+    ) -> Self {
+        let mut meters = meters.of(table.routes.iter().map(|route| route.name.as_str())).into_iter();
         let mut ways = DoorOf::all(&table, doors).into_iter();
         let (mut exact, mut wild, mut any) = (HashMap::new(), HashMap::new(), Vec::new());
         for (index, spec) in table.routes.iter().enumerate() {
             let service = table.services.iter().position(|service| service.name == spec.service);
             let door = ways.next().flatten();
-            let Some(service) = service else { continue };
+            let (Some(meter), Some(service)) = (meters.next(), service) else { continue };
             let entry = Entry {
                 prefix: trimmed(&spec.path).into(),
-                route: Arc::new(PlannedRoute::new(spec.clone(), index, service, door, workers)),
+                route: Arc::new(PlannedRoute::new(spec.clone(), index, service, door, meter, workers)),
             };
             let host = spec.host.as_deref().map(str::to_ascii_lowercase);
             match host.as_deref().map(|host| host.strip_prefix('*').ok_or(host)) {
@@ -112,10 +120,17 @@ impl Plan {
 }
 
 impl PlannedRoute {
-    fn new(spec: Route, index: usize, service: usize, door: Option<DoorOf>, workers: usize) -> Self {
+    fn new(
+        spec: Route,
+        index: usize,
+        service: usize,
+        door: Option<DoorOf>,
+        meter: Arc<Meter>,
+        workers: usize,
+    ) -> Self {
         let deadline = spec.deadline_ms.map(Duration::from_millis);
         let savings = (0..workers).map(|_| Lonely(AtomicI32::new(SAVINGS_MAX))).collect();
-        Self { spec, index, service, deadline, door, savings }
+        Self { spec, index, service, deadline, meter, door, savings }
     }
 
     /// A request came: a fifth of a retry more. Only `worker` itself calls this, so that no update can get lost.
@@ -192,7 +207,7 @@ mod tests {
         };
         table.routes = routes.iter().map(route).collect();
         table.check().expect("valid");
-        Plan::new(table, 2, &[])
+        Plan::new(table, 2, &[], &Meters::new(2))
     }
 
     fn find<'a>(plan: &'a Plan, host: &str, path: &str) -> &'a str {
@@ -264,7 +279,7 @@ mod tests {
     #[test]
     fn every_fifth_request_may_be_repeated() {
         let spec = Route { retries: 1, ..Route::to("default") };
-        let route = PlannedRoute::new(spec, 0, 0, None, 2);
+        let route = PlannedRoute::new(spec, 0, 0, None, Arc::new(Meter::new(2)), 2);
         let spent = (0..100).filter(|_| route.spend(0)).count();
         assert_eq!(spent, 10);
         for _ in 0..1_000 {

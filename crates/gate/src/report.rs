@@ -61,6 +61,23 @@ pub struct Finished<'a> {
     pub total_us: u64,
 }
 
+/// A service, and what it is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceState {
+    /// Its name.
+    pub name: String,
+    /// Instances that get requests.
+    pub instances: usize,
+    /// Requests that they are working on.
+    pub in_flight: u32,
+    /// As many as each of them may have.
+    pub in_flight_max: Option<u32>,
+    /// Requests that wait for a place.
+    pub queued: u32,
+    /// As many as may wait.
+    pub queue_max: u32,
+}
+
 /// A fixed upstream, and whether it takes connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamState {

@@ -168,3 +168,34 @@ async fn bounds_follow_the_configuration() {
     let (_c, head) = one.request().await;
     assert!(head.starts_with("GET /4 "), "{head}");
 }
+
+#[tokio::test]
+async fn durations_are_kept_by_route_outcome_and_part() {
+    let one = Backend::bind().await;
+    let (gate, recorder) = start(Config { routes: bounded(&[one.addr], 1, 0, |_| ()), ..config() });
+    let mut first = client(&gate, "/1").await;
+    let (mut instance, _) = one.request().await;
+    let mut refused = client(&gate, "/2").await;
+    assert_eq!(refused.response().await.status, 429);
+    let services = gate.services();
+    assert_eq!((services[0].in_flight, services[0].queued, services[0].in_flight_max), (1, 0, Some(1)));
+    instance.send(OK).await;
+    assert_eq!(first.response().await.status, 200);
+    recorder.first(2).await;
+    let series = gate.durations();
+    let shown = |one: &freezeframe_histogram::Series| {
+        let labels: Vec<&str> = one.labels.iter().map(|(_, value)| value.as_str()).collect();
+        format!("{} {}", labels.join(" "), one.histogram.count())
+    };
+    let shown: Vec<String> = series.iter().map(shown).collect();
+    assert_eq!(
+        shown,
+        [
+            "shop ok queue 1",
+            "shop ok processing 1",
+            "shop ok total 1",
+            "shop shed queue 1",
+            "shop shed total 1"
+        ]
+    );
+}

@@ -8,15 +8,18 @@
 //!
 //! - [`Histogram`]: plain counts, for one writer, for merging and for reading.
 //! - [`Recorder`]: the same with relaxed atomics, written by one thread of many and read by any: one per core, merged when shown.
-//! - Exports: [`prometheus`], [`opentelemetry`], [`compact`] (JSON for a heat map), [`hgrm`].
+//! - Exports: [`prometheus`], [`opentelemetry`], [`compact`] (JSON for a heat map), [`hgrm`]; of many with
+//!   labels: [`family`].
 
 pub mod bucket;
 pub mod compact;
 mod counts;
+pub mod family;
 pub mod hgrm;
 pub mod opentelemetry;
 pub mod prometheus;
 mod recorder;
 
 pub use counts::Histogram;
+pub use family::Series;
 pub use recorder::Recorder;

@@ -127,7 +127,7 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -135,7 +135,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn field_varint(out: &mut Vec<u8>, field: u64, value: u64) {
+pub(crate) fn field_varint(out: &mut Vec<u8>, field: u64, value: u64) {
     varint(out, field << 3);
     varint(out, value);
 }
@@ -145,7 +145,7 @@ fn field_double(out: &mut Vec<u8>, field: u64, value: f64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-fn field_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn field_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     varint(out, field << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

@@ -20,6 +20,11 @@ pub(crate) use origin::same_origin;
 use origin::{authority_of, is_loopback};
 use sessions::Sessions;
 
+/// Whether a request calls us by the name of a loopback address.
+pub(crate) fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    authority_of(uri, headers).is_some_and(|authority| is_loopback(&authority.host().to_ascii_lowercase()))
+}
+
 /// Name of the session's cookie.
 const COOKIE: &str = "freezeframe_session";
 

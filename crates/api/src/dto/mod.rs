@@ -2,6 +2,7 @@
 //!
 //! Missing fields are read as empty, so that an older client understands a newer daemon and the other way round.
 
+mod gate;
 mod incident;
 mod instance;
 mod question;
@@ -9,6 +10,7 @@ mod request;
 mod task;
 mod thread;
 
+pub use gate::{GateStatus, ServiceShape, UpstreamShape};
 pub use incident::{
     HoldShape, IncidentList, IncidentSummary, IncidentView, LossShape, SiteShape, SourceLineShape, TimingsMs,
 };

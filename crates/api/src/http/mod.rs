@@ -1,5 +1,6 @@
 //! The routes, and what holds for all of them.
 
+mod gate;
 mod guard;
 mod inspect;
 mod json;
@@ -51,6 +52,9 @@ pub fn router(state: Arc<dyn Control>, access: Access) -> Router {
         .route("/api/v1/incidents/{id}/reveal", post(inspect::reveal))
         .route("/api/v1/incidents/{id}/{act}", post(json::act))
         .route("/api/v1/instances", get(json::instances))
+        .route("/metrics", get(gate::metrics))
+        .route("/api/v1/gate/histograms", get(gate::histograms))
+        .route("/api/v1/gate/histograms.hgrm", get(gate::percentiles))
         .fallback(guard::nothing_here)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), guard::guard))

@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 
 use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+use freezeframe_histogram::{Histogram, Series};
 use freezeframe_model::{Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question};
 
 mod sample;
@@ -47,6 +48,13 @@ impl Control for Fake {
 
     fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
         Ok((id == self.incident.id).then(|| (self.incident.clone(), Some(self.capture.clone()))))
+    }
+
+    fn durations(&self) -> Vec<Series> {
+        let mut histogram = Histogram::new();
+        [1_000_000, 3_000_000].into_iter().for_each(|ns| histogram.record_ns(ns));
+        let labels = [("route", "shop"), ("outcome", "ok"), ("part", "total")];
+        vec![Series { labels: labels.map(|(name, value)| (name, value.to_owned())).to_vec(), histogram }]
     }
 
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>> {

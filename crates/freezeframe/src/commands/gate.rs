@@ -10,12 +10,17 @@ use std::time::Duration;
 use freezeframe_gate::{Gate, GateError, Observer};
 use freezeframe_model::{Exchange, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
+use super::gate_admin;
 use crate::config::{Config, ConfigError, Flags};
 use crate::error::{CommandError, Kind};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Configuration file [default: freezeframe.toml, where there is one].
     #[arg(long, env = "FREEZEFRAME_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -34,12 +39,21 @@ pub(crate) struct Arguments {
     /// Time to the head of a response; then the client is answered 503 [default: 60000; 0: no limit].
     #[arg(long, value_name = "MS")]
     deadline_ms: Option<u64>,
+    /// Loopback address for metrics, status and reload [default: none].
+    #[arg(long, env = "FREEZEFRAME_GATE_ADMIN", value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     /// PEM file with a certificate and its chain; with it, TLS is spoken.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// PEM file with its private key.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// What a gate that has an admin port is doing.
+    Status(gate_admin::StatusArguments),
 }
 
 /// What can be changed while the gate runs; the rest is as it was at the start.
@@ -64,6 +78,9 @@ impl Observer for Nobody {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
+    if let Some(Action::Status(arguments)) = &arguments.action {
+        return gate_admin::status(arguments);
+    }
     super::log_to_stderr("info");
     let flags = Flags {
         listen: arguments.listen,
@@ -94,25 +111,31 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
     let gate = Gate::start(settings, Arc::new(Nobody)).map_err(|error| explain(&error))?;
     tracing::info!("gate on {scheme}://{}, {} upstreams", gate.local_addr(), gate.upstreams().len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(steer(&gate, config, load))
+    runtime.block_on(async {
+        let asked = gate_admin::listen(&gate, arguments.admin).await?;
+        steer(&gate, config, &asked, load).await
+    })
 }
 
 /// Does what signals say, until one says to stop.
 async fn steer(
     gate: &Gate,
     mut config: Config,
+    asked: &Notify,
     load: impl Fn() -> Result<Config, ConfigError>,
 ) -> Result<i32, CommandError> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = hangup.recv() => match load().and_then(|new| reload(gate, &config, &new).map(|()| new)) {
-                Ok(new) => config = new,
-                Err(error) => tracing::error!("the configuration stays as it was: {error}"),
-            },
+            _ = hangup.recv() => {}
+            () = asked.notified() => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+        }
+        match load().and_then(|new| reload(gate, &config, &new).map(|()| new)) {
+            Ok(new) => config = new,
+            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
         }
     }
     tracing::info!("no new connections; those that are open may finish what they are doing");

@@ -7,6 +7,7 @@ mod demo;
 mod demo_story;
 mod doctor;
 mod gate;
+mod gate_admin;
 mod post_mortem;
 mod run;
 mod shim;

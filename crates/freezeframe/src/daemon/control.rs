@@ -1,6 +1,7 @@
 //! The daemon as the API sees it.
 
 use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+use freezeframe_histogram::Series;
 use freezeframe_model::{Capture, Incident, IncidentId, InstanceView, Question, chain};
 use freezeframe_store::{Store, StoreError};
 use tokio::sync::oneshot;
@@ -14,6 +15,8 @@ const ACT_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
 pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
+    /// How long requests took, as the gate has it.
+    pub(crate) durations: Box<dyn Fn() -> Vec<Series> + Send + Sync>,
 }
 
 fn failed(error: StoreError) -> ControlError {
@@ -41,6 +44,10 @@ impl Control for Desk {
         self.mailbox.post(Message::Accepted(id, answer));
         let accepted = answered.blocking_recv().ok().flatten();
         Ok(self.stored(id)?.or(accepted.map(|incident| (*incident, None))))
+    }
+
+    fn durations(&self) -> Vec<Series> {
+        (self.durations)()
     }
 
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>> {
@@ -123,7 +130,7 @@ mod tests {
                 let _ = answer.send(actor(&of_actor, asked));
             }
         });
-        let desk = Desk { store, mailbox };
+        let desk = Desk { store, mailbox, durations: Box::new(Vec::new) };
         let found = desk.incident(id).expect("readable").map(|(incident, _)| incident.message);
         drop(desk);
         acting.join().expect("no panic");

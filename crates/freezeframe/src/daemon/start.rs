@@ -103,7 +103,7 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
     config.service.admin = admin_address;
     let (over, is_over) = watch::channel(false);
     start_alerts(&config, &outbox, is_over.clone())?;
-    serve_api(&config, &data, admin, &store, &mailbox, is_over)?;
+    serve_api(&config, &data, admin, &store, (&mailbox, &gate), is_over)?;
     let last_alerts = outbox.clone();
     let writer = {
         let channels = config.alert.keys().cloned().collect();
@@ -185,12 +185,16 @@ fn serve_api(
     data: &Path,
     admin: tokio::net::TcpListener,
     store: &Store,
-    mailbox: &Mailbox,
+    (mailbox, gate): (&Mailbox, &Gate),
     over: watch::Receiver<bool>,
 ) -> Result<(), DaemonError> {
     let unusable = |source| DaemonError::Data { path: data.to_owned(), source };
     let token = token::read_or_create(data).map_err(unusable)?;
-    let desk = Arc::new(Desk { store: store.clone(), mailbox: mailbox.clone() });
+    let durations = {
+        let gate = gate.clone();
+        Box::new(move || gate.durations())
+    };
+    let desk = Arc::new(Desk { store: store.clone(), mailbox: mailbox.clone(), durations });
     let remote = freezeframe_api::router(
         desk.clone(),
         Access::token(&token, config.service.public_url.iter().cloned().collect()),

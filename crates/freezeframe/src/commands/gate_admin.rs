@@ -1,0 +1,169 @@
+//! The admin port of `freezeframe gate`, and the command that asks it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freezeframe_api::GateControl;
+use freezeframe_api::dto::{GateStatus, ServiceShape, UpstreamShape};
+use freezeframe_gate::Gate;
+use freezeframe_histogram::Series;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use tokio::sync::{Notify, watch};
+
+use crate::client;
+use crate::error::{CommandError, Kind};
+
+/// How long the gate may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// A gate, and whom to tell that its configuration is to be read again.
+struct Desk {
+    gate: Gate,
+    reload: Arc<Notify>,
+}
+
+impl GateControl for Desk {
+    fn durations(&self) -> Vec<Series> {
+        self.gate.durations()
+    }
+
+    fn status(&self) -> GateStatus {
+        let services = self.gate.services().into_iter().map(|state| ServiceShape {
+            name: state.name,
+            instances: state.instances,
+            in_flight: state.in_flight,
+            in_flight_max: state.in_flight_max,
+            queued: state.queued,
+            queue_max: state.queue_max,
+        });
+        let upstreams = self.gate.upstreams().into_iter().map(|state| UpstreamShape {
+            in_flight: self.gate.in_flight_count(state.id),
+            service: state.service,
+            address: state.upstream.to_string(),
+            up: state.up,
+        });
+        GateStatus {
+            schema: "freezeframe-gate/1".to_owned(),
+            listen: self.gate.local_addr().to_string(),
+            services: services.collect(),
+            upstreams: upstreams.collect(),
+            log_lines_dropped: self.gate.log_lines_dropped(),
+        }
+    }
+
+    fn reload(&self) {
+        self.reload.notify_one();
+    }
+}
+
+/// Listens for scrapes until the process ends; what is notified is that the configuration is to be read again.
+pub(super) async fn listen(gate: &Gate, admin: Option<SocketAddr>) -> Result<Arc<Notify>, CommandError> {
+    let reload = Arc::new(Notify::new());
+    let Some(admin) = admin else { return Ok(reload) };
+    if !admin.ip().is_loopback() {
+        let error = CommandError::new(Kind::Usage, format!("{admin} is not a loopback address"));
+        return Err(error.hint("who asks there is not asked for a token: --admin 127.0.0.1:9801"));
+    }
+    let unusable = |error: std::io::Error| {
+        CommandError::new(Kind::Failed, format!("the admin port {admin} cannot be listened on: {error}"))
+    };
+    let listener = tokio::net::TcpListener::bind(admin).await.map_err(unusable)?;
+    tracing::info!("admin on http://{}", listener.local_addr().map_err(unusable)?);
+    let desk = Arc::new(Desk { gate: gate.clone(), reload: Arc::clone(&reload) });
+    tokio::spawn(async move {
+        let (_running, over) = watch::channel(false);
+        freezeframe_api::serve_tcp(listener, freezeframe_api::gate_router(desk), over).await;
+    });
+    Ok(reload)
+}
+
+#[derive(clap::Args)]
+pub(super) struct StatusArguments {
+    /// The gate's admin port.
+    #[arg(long, env = "FREEZEFRAME_GATE_ADMIN", value_name = "ADDRESS")]
+    admin: SocketAddr,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `freezeframe gate status`
+pub(super) fn status(arguments: &StatusArguments) -> Result<i32, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, ask(arguments.admin)).await });
+    let failed = |why: String| {
+        CommandError::new(Kind::Failed, format!("the gate at {} does not answer: {why}", arguments.admin))
+            .hint("is it started with --admin?")
+    };
+    let body = asked.map_err(|_| failed("it takes too long".to_owned()))?.map_err(failed)?;
+    if arguments.json {
+        super::print(String::from_utf8_lossy(&body).trim_end())?;
+        return Ok(0);
+    }
+    let status: GateStatus = serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))?;
+    super::print(text(&status).trim_end())?;
+    Ok(0)
+}
+
+async fn ask(admin: SocketAddr) -> Result<Bytes, String> {
+    let stream = tokio::net::TcpStream::connect(admin).await.map_err(|error| error.to_string())?;
+    let request = Request::get("/api/v1/gate").header("host", admin.to_string()).body(Full::default());
+    let answer = client::exchange(stream, request.map_err(|error| error.to_string())?).await?;
+    if answer.status.is_success() { Ok(answer.body) } else { Err(answer.status.to_string()) }
+}
+
+fn text(status: &GateStatus) -> String {
+    let mut text = format!("gate on {}\n", status.listen);
+    for service in &status.services {
+        let max = service.in_flight_max.map_or_else(String::new, |max| {
+            format!(" (at most {max} each), {} of {} waiting", service.queued, service.queue_max)
+        });
+        text += &format!("{}: {} in flight{max}\n", service.name, service.in_flight);
+        for upstream in status.upstreams.iter().filter(|upstream| upstream.service == service.name) {
+            let up = if upstream.up { "up" } else { "down" };
+            text += &format!("  {} {up}, {} in flight\n", upstream.address, upstream.in_flight);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn the_status_is_told_in_few_lines() {
+        let service = |name: &str, in_flight_max| ServiceShape {
+            name: name.to_owned(),
+            instances: 2,
+            in_flight: 3,
+            in_flight_max,
+            queued: 1,
+            queue_max: 8,
+        };
+        let upstream = |address: &str, up| UpstreamShape {
+            service: "shop".to_owned(),
+            address: address.to_owned(),
+            up,
+            in_flight: 3,
+        };
+        let status = GateStatus {
+            listen: "127.0.0.1:8080".to_owned(),
+            services: vec![service("shop", Some(4)), service("pay", None)],
+            upstreams: vec![upstream("127.0.0.1:9000", true), upstream("unix:/s", false)],
+            ..GateStatus::default()
+        };
+        expect![[r#"
+            gate on 127.0.0.1:8080
+            shop: 3 in flight (at most 4 each), 1 of 8 waiting
+              127.0.0.1:9000 up, 3 in flight
+              unix:/s down, 3 in flight
+            pay: 3 in flight
+        "#]]
+        .assert_eq(&text(&status));
+    }
+}
