@@ -2,7 +2,7 @@
 //! machine is mostly the machine, so rounds alternate and results are ratios, medians and spreads.
 //!
 //! It uses the release binary as people would: `freezeframe run` in front of a service, the API over the daemon's socket, and
-//! requests over loopback. It links nothing of the system but the SDK, which is measured in this process, and admission, which
+//! requests over loopback; and `freezeframe gate` beside other proxies. It links nothing of the system but the SDK, which is measured in this process, and admission, which
 //! `simulate` plays in virtual time.
 //!
 //! `cargo run --release -p bench -- hold --json results.json`, `cargo run --release -p bench -- capture`.
@@ -21,6 +21,7 @@ mod load;
 mod lost;
 mod overhead;
 mod process;
+mod proxy;
 mod report;
 mod scratch;
 mod service;
@@ -50,6 +51,8 @@ enum Command {
     Hold(HoldArguments),
     /// How long a readable capture takes and how much memory, beside gdb and lldb.
     Capture(Common),
+    /// Requests per second and CPU per request of the gate, nginx and HAProxy.
+    Proxy(Common),
     /// Load shedding in virtual time: hours of load in seconds.
     Simulate(simulate::Arguments),
     /// The small server that breaks on demand.
@@ -97,6 +100,9 @@ fn main() {
         Command::Hold(arguments) => hold(&arguments),
         Command::Capture(arguments) => {
             measured(&arguments, "capture", |report| capture::measure(arguments.quick, report))
+        }
+        Command::Proxy(arguments) => {
+            measured(&arguments, "proxy", |report| proxy::measure(arguments.quick, report))
         }
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
