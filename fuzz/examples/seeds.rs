@@ -6,9 +6,10 @@
 use std::io;
 use std::path::Path;
 
-use freezeframe_debuginfo::Core;
+use freezeframe_debuginfo::{Core, Options};
 use freezeframe_fuzz::fixture::{ALL, Fixture};
 use freezeframe_fuzz::parts::{MEMORY, Part, REGISTERS, SECTIONS};
+use freezeframe_redact::Redactor;
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object, ObjectSection};
 
@@ -19,13 +20,24 @@ const STACK: usize = 512;
 /// Bytes of one other part of memory.
 const DATA: usize = 1024;
 
+/// Some of the texts of a capsule.
+const INCIDENT: &str = r#"{"format":"freezeframe-incident/1","incident":{"build_id":"010203","captured_at":1700000000000000,
+"count":1,"fingerprint":"07070707070707070707070707070707","hold":{},"id":"INC-42","instance":3,"kind":"panic",
+"logs":[{"at":1,"stream":"stderr","text":"log"}],"message":"attempt","site":{"file":"a.rs","function":"a::b","line":41},
+"service":"shop","state":"recorded","updated_at":1}}"#;
+
 fn main() -> io::Result<()> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     for fixture in ALL {
         let whole = parts(&fixture, |_| true)?;
         let tables = |name: &str| name.contains("frame") || matches!(name, ".text" | ".symtab" | ".strtab");
-        for (target, seed) in [("dwarf", whole), ("cfi", parts(&fixture, tables)?), ("core", core(&fixture)?)]
-        {
+        let made = [
+            ("dwarf", whole),
+            ("cfi", parts(&fixture, tables)?),
+            ("core", core(&fixture)?),
+            ("capsule", capsule(&fixture)?),
+        ];
+        for (target, seed) in made {
             if seed.len() <= SEED_BYTES_MAX {
                 std::fs::create_dir_all(seeds.join(target))?;
                 std::fs::write(seeds.join(target).join(fixture.name()), seed)?;
@@ -33,6 +45,14 @@ fn main() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// See the target for the form.
+fn capsule(fixture: &Fixture) -> io::Result<Vec<u8>> {
+    let capture = fixture.open()?.capture(&Options::default(), &Redactor::default());
+    let capture = serde_json::to_vec(&capture).map_err(io::Error::other)?;
+    let head = br#"{"format":"freezeframe-capture/1","capture":"#;
+    Ok([&[1], INCIDENT.as_bytes(), &[0xff], head, &capture, b"}"].concat())
 }
 
 fn parts(fixture: &Fixture, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<u8>> {
@@ -107,7 +127,8 @@ fn core(fixture: &Fixture) -> io::Result<Vec<u8>> {
         entry[8..16].copy_from_slice(&(place as u64).to_le_bytes());
         entry[16..24].copy_from_slice(&(start + skip as u64).to_le_bytes());
         entry[32..40].copy_from_slice(&(length as u64).to_le_bytes());
-        entry[40..48].copy_from_slice(&(word(&entry, 40) - skip as u64).to_le_bytes());
+        let rest = word(&entry, 40) - skip as u64;
+        entry[40..48].copy_from_slice(&rest.to_le_bytes());
         entries.extend(entry);
     }
     Ok([header, entries, contents].concat())
