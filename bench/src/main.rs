@@ -25,6 +25,7 @@ mod proxy;
 mod report;
 mod scratch;
 mod service;
+mod shed;
 mod simulate;
 mod statistics;
 mod storm;
@@ -53,6 +54,8 @@ enum Command {
     Capture(Common),
     /// Requests per second and CPU per request of the gate, nginx and HAProxy.
     Proxy(Common),
+    /// Load shedding over real sockets: the server alone, HAProxy, the gate.
+    Shed(shed::Arguments),
     /// Load shedding in virtual time: hours of load in seconds.
     Simulate(simulate::Arguments),
     /// The small server that breaks on demand.
@@ -104,6 +107,7 @@ fn main() {
         Command::Proxy(arguments) => {
             measured(&arguments, "proxy", |report| proxy::measure(arguments.quick, report))
         }
+        Command::Shed(arguments) => shed::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
     };

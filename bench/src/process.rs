@@ -77,6 +77,18 @@ pub(crate) fn spawn_apart(command: &mut Command) -> io::Result<Child> {
     unsafe { command.pre_exec(leave) }.spawn()
 }
 
+/// Lets this process, and those that it starts, have so many files open, as far as the system allows it.
+pub(crate) fn allow_files(wanted: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a valid place; where they fail, the limit stays as it is.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = wanted.min(limit.rlim_max);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 /// Sends a signal to a child that was not waited for yet.
 pub(crate) fn signal(child: &Child, signal: i32) {
     if let Ok(pid) = i32::try_from(child.id()) {

@@ -29,7 +29,7 @@ pub(super) struct Load {
 }
 
 /// Whether a program can be started.
-pub(super) fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let version = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     version.is_ok_and(|output| output.status.success())
 }
@@ -72,7 +72,7 @@ impl Tool {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.trim().split(' ').next()?.trim_end_matches(',').parse().ok()
+    text.split_whitespace().next()?.trim_end_matches(',').parse().ok()
 }
 
 fn after<T: std::str::FromStr>(text: &str, words: &str) -> Option<T> {

@@ -14,6 +14,7 @@ use crate::process;
 use crate::report::{Goal, Report};
 use crate::scratch::Scratch;
 use load::Tool;
+pub(crate) use load::is_there;
 use servers::Server;
 
 /// One kind of traffic.

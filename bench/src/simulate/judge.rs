@@ -7,7 +7,7 @@ use super::{Outcome, compare, with_admission};
 use crate::error::BenchError;
 
 /// Answers, of whatever kind, that came after the deadline of their route, in seconds at the worst; and how many.
-fn overruns(outcome: &Outcome) -> Vec<Figure> {
+pub(crate) fn overruns(outcome: &Outcome) -> Vec<Figure> {
     let deadline_us = |record: &Record| {
         let route = outcome.experiment.scene.streams[usize::from(record.stream)].route;
         outcome.experiment.config.routes[usize::from(route)].deadline_us
@@ -87,7 +87,7 @@ pub(crate) fn degraded(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         "%",
         Goal::AtLeast(65.0),
     ));
-    for (name, records) in [("no protection", &outcome.nothing), ("bounded queue", &outcome.fifo)] {
+    for (name, records) in outcome.variants().into_iter().take(2) {
         let fast = Slice::of(records).stream(1).between(DEGRADED.0, DEGRADED.1).with_status(200);
         let what = format!("{name}: fast route: p99 while degraded");
         figures.push(Figure::new(what, fast.response_s(0.99) * 1e3, "ms", Goal::None));
@@ -101,7 +101,7 @@ pub(crate) fn surge(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     for (name, records) in outcome.variants() {
         let critical = Slice::of(records).stream(0).between(SURGE.0, SURGE.1);
         let served = critical.good(deadline_us).len() as f64 / critical.len() as f64;
-        let goal = if name == "admission" { Goal::AtLeast(99.9) } else { Goal::None };
+        let goal = if name == outcome.names[2] { Goal::AtLeast(99.9) } else { Goal::None };
         let what = format!("{name}: critical requests served in the surge");
         figures.push(Figure::new(what, served * 100.0, "%", goal));
     }
@@ -131,7 +131,7 @@ pub(crate) fn overload(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     let mut figures = overruns(outcome);
     figures.push(Figure::new("goodput at its peak", peak, "/s", Goal::None));
     for (name, records) in outcome.variants() {
-        let goal = if name == "admission" { Goal::AtLeast(95.0) } else { Goal::None };
+        let goal = if name == outcome.names[2] { Goal::AtLeast(95.0) } else { Goal::None };
         let what = format!("{name}: goodput at ten times the capacity, of the peak");
         figures.push(Figure::new(what, goodput(records) / peak * 100.0, "%", goal));
     }
@@ -163,10 +163,10 @@ pub(crate) fn step(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         let settled: Vec<bool> = (0..250).map(|i| is_settled(STEP + f64::from(i) * 0.02)).collect();
         let took_s = settled.windows(50).position(|second| second.iter().all(|&is_settled| is_settled));
         let took_s = took_s.map_or(f64::INFINITY, |step| step as f64 * 0.02);
-        let goal = if name == "admission" { Goal::AtMost(1.0) } else { Goal::None };
+        let goal = if name == outcome.names[2] { Goal::AtMost(1.0) } else { Goal::None };
         figures.push(Figure::new(format!("{name}: until it has settled"), took_s * 1e3, "ms", scaled(goal)));
         let rate = good.answered_between(STEP + 1.0, STEP + 6.0) as f64 / 5.0 / capacity;
-        let goal = if name == "admission" { Goal::AtLeast(95.0) } else { Goal::None };
+        let goal = if name == outcome.names[2] { Goal::AtLeast(95.0) } else { Goal::None };
         figures.push(Figure::new(format!("{name}: goodput after it, of capacity"), rate * 100.0, "%", goal));
     }
     Ok(figures)
@@ -184,7 +184,7 @@ pub(crate) fn wrong_cap(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     let mut figures = overruns(outcome);
     for (name, records) in outcome.variants() {
         let good = Slice::of(records).good(deadline_us).answered_between(40.0, 120.0) as f64 / 80.0 / 400.0;
-        let goal = if name == "admission" { Goal::AtLeast(40.0) } else { Goal::None };
+        let goal = if name == outcome.names[2] { Goal::AtLeast(40.0) } else { Goal::None };
         let what = format!("{name}: goodput from 30 s on, of what the cores can do");
         figures.push(Figure::new(what, good * 100.0, "%", goal));
     }

@@ -3,13 +3,13 @@
 //! What is promised of admission is judged here, on the very code that the gate uses. It says nothing about sockets, threads
 //! or the cost of a decision: those are measured with real requests and with `cargo bench -p freezeframe-admission`.
 
-mod figures;
-mod judge;
-mod plot;
+pub(crate) mod figures;
+pub(crate) mod judge;
+pub(crate) mod plot;
 mod protection;
-mod scenes;
+pub(crate) mod scenes;
 mod svg;
-mod world;
+pub(crate) mod world;
 
 use std::path::PathBuf;
 
@@ -34,8 +34,10 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 }
 
-/// The same scene under three protections.
+/// The same scene under three protections; one that was not played has no records.
 pub(crate) struct Outcome {
+    /// What they are called; the last is ours.
+    pub(crate) names: [&'static str; 3],
     pub(crate) experiment: Experiment,
     pub(crate) nothing: Vec<Record>,
     pub(crate) fifo: Vec<Record>,
@@ -44,7 +46,8 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn variants(&self) -> [(&'static str, &[Record]); 3] {
-        [("no protection", &self.nothing), ("bounded queue", &self.fifo), ("admission", &self.ours)]
+        let [nothing, fifo, ours] = self.names;
+        [(nothing, &self.nothing), (fifo, &self.fifo), (ours, &self.ours)]
     }
 }
 
@@ -66,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), BenchError> {
         }
         println!();
         if let Some(directory) = &arguments.plots {
-            plot::write(directory, &outcome)?;
+            plot::write(directory, outcome.experiment.name, &outcome)?;
         }
     }
     if missed > 0 {
@@ -93,7 +96,8 @@ fn compare(experiment: Experiment) -> Result<Outcome, BenchError> {
     let mut fifo = BoundedFifo::new(experiment.in_flight_max, experiment.config.queue_max);
     let fifo = play(&experiment.scene, &mut fifo);
     let ours = with_admission(&experiment)?;
-    Ok(Outcome { experiment, nothing, fifo, ours })
+    let names = ["no protection", "bounded queue", "admission"];
+    Ok(Outcome { names, experiment, nothing, fifo, ours })
 }
 
 fn with_admission(experiment: &Experiment) -> Result<Vec<Record>, BenchError> {
@@ -108,12 +112,13 @@ fn with_admission(experiment: &Experiment) -> Result<Vec<Record>, BenchError> {
     Ok(records)
 }
 
-fn table(outcome: &Outcome) {
+/// What became of the requests of each stream.
+pub(crate) fn table(outcome: &Outcome) {
     println!(
         "  {:<26} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "", "requests", "200", "good", "429", "503", "p50 s", "p99 s", "max s"
     );
-    for (name, records) in outcome.variants() {
+    for (name, records) in outcome.variants().into_iter().filter(|(_, records)| !records.is_empty()) {
         for (index, stream) in outcome.experiment.scene.streams.iter().enumerate() {
             let slice = Slice::of(records).stream(index as u16);
             let route = &outcome.experiment.config.routes[usize::from(stream.route)];

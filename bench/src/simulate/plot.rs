@@ -22,8 +22,8 @@ const CODES: [(&str, &str); 4] = [
 ];
 
 /// Writes `DIRECTORY/NAME.svg`.
-pub(crate) fn write(directory: &Path, outcome: &Outcome) -> Result<(), BenchError> {
-    let path = directory.join(format!("{}.svg", outcome.experiment.name));
+pub(crate) fn write(directory: &Path, name: &str, outcome: &Outcome) -> Result<(), BenchError> {
+    let path = directory.join(format!("{name}.svg"));
     std::fs::create_dir_all(directory)
         .map_err(BenchError::io(format!("could not create {}", directory.display())))?;
     std::fs::write(&path, draw(outcome))
