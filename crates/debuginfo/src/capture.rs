@@ -394,8 +394,15 @@ impl Work<'_, '_> {
             .filter(|frame| frame.kind == FrameKind::User)
             .filter_map(|frame| frame.module)
             .collect();
+        // A program's crates may be built each in its own way, and only some of its units were looked at to tell.
+        let frames = failing.into_iter().flat_map(|thread| &thread.frames);
+        let with_variables: Vec<u32> =
+            frames.filter(|frame| !frame.variables.is_empty()).filter_map(|frame| frame.module).collect();
         for (at, index) in self.seen.clone().into_iter().enumerate() {
-            let Some(module) = self.out.modules.get(at) else { continue };
+            let Some(module) = self.out.modules.get_mut(at) else { continue };
+            if u32::try_from(at).is_ok_and(|at| with_variables.contains(&at)) {
+                "full".clone_into(&mut module.debug_info);
+            }
             let (path, debug_info) = (module.path.clone(), module.debug_info.clone());
             if let Some(error) = self.session.modules.open_error(index) {
                 self.out.lose(format!("names and unwind tables of {path}"), error);
