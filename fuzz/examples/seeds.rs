@@ -20,11 +20,19 @@ const STACK: usize = 512;
 /// Bytes of one other part of memory.
 const DATA: usize = 1024;
 
-/// Some of the texts of a capsule.
+/// The incident of a capsule, which must be a sound one.
+#[derive(serde::Deserialize)]
+struct Envelope {
+    #[serde(rename = "incident")]
+    _incident: freezeframe_model::Incident,
+}
+
+/// Its text.
 const INCIDENT: &str = r#"{"format":"freezeframe-incident/1","incident":{"build_id":"010203","captured_at":1700000000000000,
 "count":1,"fingerprint":"07070707070707070707070707070707","hold":{},"id":"INC-42","instance":3,"kind":"panic",
 "logs":[{"at":1,"stream":"stderr","text":"log"}],"message":"attempt","site":{"file":"a.rs","function":"a::b","line":41},
-"service":"shop","state":"recorded","updated_at":1}}"#;
+"request":{"in_flight":0,"journey":[],"matched_by":"unknown","request":null},"requests_lost":0,"not_captured":[],
+"timings":{},"service":"shop","state":"recorded","updated_at":1}}"#;
 
 fn main() -> io::Result<()> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
@@ -49,6 +57,7 @@ fn main() -> io::Result<()> {
 
 /// See the target for the form.
 fn capsule(fixture: &Fixture) -> io::Result<Vec<u8>> {
+    serde_json::from_str::<Envelope>(INCIDENT).map_err(io::Error::other)?;
     let capture = fixture.open()?.capture(&Options::default(), &Redactor::default());
     let capture = serde_json::to_vec(&capture).map_err(io::Error::other)?;
     let head = br#"{"format":"freezeframe-capture/1","capture":"#;

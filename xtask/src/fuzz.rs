@@ -140,7 +140,8 @@ fn build(fuzz: &Path, root: &Path, targets: &[&str]) -> Result<PathBuf, String> 
     let directory =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("fuzz");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    command.args(["build", "--release", "--locked", "--target", PLATFORM, "--manifest-path"]);
+    // Not `--locked`: that workspace's lock follows the crates of this one, whose dependencies are locked here.
+    command.args(["build", "--release", "--target", PLATFORM, "--manifest-path"]);
     command.arg(fuzz.join("Cargo.toml")).arg("--target-dir").arg(&directory).env("RUSTFLAGS", FLAGS);
     for target in targets {
         command.args(["--bin", target]);

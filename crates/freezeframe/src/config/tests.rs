@@ -489,3 +489,58 @@ fn every_key_is_in_a_section_and_its_default_can_be_read() {
 fn the_reference_page_is_up_to_date() {
     expect_file!["../../../../docs/configuration.md"].assert_eq(&reference());
 }
+
+#[test]
+fn damaged_files_are_errors_with_a_place() {
+    const SOUND: &str = r#"
+        [service]
+        command = ["./shop", "--port=env"]
+        listen = "0.0.0.0:80"
+        env = { RUST_LOG = "info" }
+        ready = { path = "/ready", timeout_ms = 5_000 }
+        [hold]
+        lease = "1h30min"
+        held_bytes_max = "2GiB"
+        redact.names = ["iban", "ü"]
+        [alert.oncall]
+        type = "slack"
+        url = "env:SLACK"
+        [[gate.route]]
+        prefix = "/a"
+    "#;
+    const PIECES: [&str; 16] = [
+        "[",
+        "]",
+        "[[",
+        "=",
+        ".",
+        "\"",
+        "'",
+        "{",
+        "}",
+        "-1",
+        "1e400",
+        "nan",
+        "99999999999999999999",
+        "\n",
+        "ü",
+        "\0",
+    ];
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut refused = 0;
+    for _ in 0..3000 {
+        let mut text: Vec<char> = SOUND.chars().collect();
+        for _ in 0..random.usize(1..6) {
+            let at = random.usize(..text.len());
+            let end = (at + random.usize(..8)).min(text.len());
+            text.splice(at..end, PIECES[random.usize(..PIECES.len())].chars());
+        }
+        let text: String = text.into_iter().collect();
+        // Neither panics; what is wrong is said in at least a word.
+        if let Err(error) = resolve(&text, &[], Flags::default()) {
+            refused += 1;
+            assert!(error.contains(char::is_alphabetic), "{error:?} of {text}");
+        }
+    }
+    assert!(refused > 1000, "{refused}");
+}
