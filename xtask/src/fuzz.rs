@@ -29,6 +29,8 @@ const SHOWN_MAX: usize = 30;
 #[derive(Debug, PartialEq, Eq)]
 struct Order<'w> {
     seconds: u64,
+    /// As many inputs, always the same ones.
+    runs: Option<u64>,
     targets: Vec<&'w str>,
 }
 
@@ -54,7 +56,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// `[--seconds N] [TARGET…]`; without targets all.
+/// `[--seconds N] [--runs N] [TARGET…]`; without targets all. With `--runs`, each run is like the last one: a change can be judged by it.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     match order(words).and_then(|order| all(root, &order)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -67,7 +69,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
 }
 
 fn order<'w>(words: &[&'w str]) -> Result<Order<'w>, String> {
-    let mut order = Order { seconds: SECONDS, targets: Vec::new() };
+    let mut order = Order { seconds: SECONDS, runs: None, targets: Vec::new() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
@@ -75,6 +77,10 @@ fn order<'w>(words: &[&'w str]) -> Result<Order<'w>, String> {
                 let seconds =
                     words.next().and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0);
                 order.seconds = seconds.ok_or("--seconds wants a number of seconds, at least 1")?;
+            }
+            "--runs" => {
+                let runs = words.next().and_then(|runs| runs.parse().ok()).filter(|runs| *runs > 0);
+                order.runs = Some(runs.ok_or("--runs wants a number of inputs, at least 1")?);
             }
             flag if flag.starts_with('-') => return Err(format!("there is no option {flag}")),
             target => order.targets.push(target),
@@ -101,7 +107,7 @@ fn all(root: &Path, order: &Order<'_>) -> Result<bool, String> {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(targets.len()) {
             scope.spawn(|| {
                 while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let run = one(&fuzz, &programs.join(target), target, order.seconds);
+                    let run = one(&fuzz, &programs.join(target), target, order);
                     if let Ok(run) = &run {
                         println!("{run}");
                     }
@@ -153,18 +159,25 @@ fn build(fuzz: &Path, root: &Path, targets: &[&str]) -> Result<PathBuf, String> 
     }
 }
 
-fn one(fuzz: &Path, program: &Path, target: &str, seconds: u64) -> io::Result<Run> {
+fn one(fuzz: &Path, program: &Path, target: &str, order: &Order<'_>) -> io::Result<Run> {
     let place = |kind: &str| fuzz.join(kind).join(target);
-    let (corpus, seeds, artifacts) = (place("corpus"), place("seeds"), place("artifacts"));
-    fs::create_dir_all(&corpus)?;
+    let (seeds, artifacts) = (place("seeds"), place("artifacts"));
     fs::create_dir_all(&artifacts)?;
+    // What earlier runs found would make this one another.
+    let corpus = if order.runs.is_some() { artifacts.join("passing") } else { place("corpus") };
+    if order.runs.is_some() && corpus.exists() {
+        fs::remove_dir_all(&corpus)?;
+    }
+    fs::create_dir_all(&corpus)?;
     let log = artifacts.join("log");
     let mut command = Command::new(program);
-    command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={INPUT_SECONDS}"));
-    command
-        .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg("-print_final_stats=1")
-        .arg(&corpus);
+    match order.runs {
+        Some(runs) => command.arg(format!("-runs={runs}")).arg("-seed=1"),
+        None => command.arg(format!("-max_total_time={}", order.seconds)),
+    };
+    command.arg(format!("-timeout={INPUT_SECONDS}"));
+    command.arg(format!("-artifact_prefix={}/", artifacts.display())).arg("-print_final_stats=1");
+    command.arg(&corpus);
     if seeds.is_dir() {
         command.arg(&seeds);
     }
@@ -201,9 +214,15 @@ mod tests {
 
     #[test]
     fn orders_are_read_or_refused() {
-        assert_eq!(order(&[]), Ok(Order { seconds: SECONDS, targets: vec![] }));
-        assert_eq!(order(&["a", "--seconds", "3", "b"]), Ok(Order { seconds: 3, targets: vec!["a", "b"] }));
-        for words in [&["--seconds"][..], &["--seconds", "0"], &["--seconds", "soon"], &["--fast"]] {
+        assert_eq!(order(&[]), Ok(Order { seconds: SECONDS, runs: None, targets: vec![] }));
+        assert_eq!(
+            order(&["a", "--seconds", "3", "b"]),
+            Ok(Order { seconds: 3, runs: None, targets: vec!["a", "b"] })
+        );
+        assert_eq!(order(&["--runs", "9"]), Ok(Order { seconds: SECONDS, runs: Some(9), targets: vec![] }));
+        for words in
+            [&["--seconds"][..], &["--runs", "-1"], &["--seconds", "0"], &["--seconds", "soon"], &["--fast"]]
+        {
             order(words).expect_err("refused");
         }
     }
