@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -198,9 +198,10 @@ impl Cache {
             return Err("what it sent is not of this build".to_owned());
         }
         unfinished.as_file().sync_all().map_err(chain)?;
-        let place = self.place(build, "debug");
-        unfinished.persist(&place).map_err(chain)?;
-        self.make_room(&place).map_err(chain)?;
+        // Room first: once it has its name, others take it, and the cache is within its bounds.
+        let length = unfinished.as_file().metadata().map_err(chain)?.len();
+        self.make_room(length).map_err(chain)?;
+        unfinished.persist(self.place(build, "debug")).map_err(chain)?;
         Ok(true)
     }
 
@@ -220,7 +221,8 @@ impl Cache {
         asked.is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago < ABSENT))
     }
 
-    fn make_room(&self, newest: &Path) -> io::Result<()> {
+    /// Takes out the longest unused until `incoming` bytes fit; they fit where nothing is left, however many they are.
+    fn make_room(&self, incoming: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.spec.cache)?.take(FILES_MAX).flatten() {
             let (path, facts) = (entry.path(), entry.metadata()?);
@@ -234,9 +236,9 @@ impl Cache {
             }
         }
         files.sort();
-        let mut bytes = files.iter().fold(0u64, |sum, (_, length, _)| sum.saturating_add(*length));
+        let mut bytes = files.iter().fold(incoming, |sum, (_, length, _)| sum.saturating_add(*length));
         for (_, length, path) in files {
-            if bytes > self.spec.cache_bytes_max && path != newest {
+            if bytes > self.spec.cache_bytes_max {
                 fs::remove_file(path)?;
                 bytes = bytes.saturating_sub(length);
             }
@@ -259,6 +261,7 @@ impl State {
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::path::Path;
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, channel};
