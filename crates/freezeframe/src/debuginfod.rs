@@ -261,8 +261,8 @@ impl State {
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::path::Path;
     use std::net::TcpListener;
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, channel};
 
