@@ -1,7 +1,7 @@
 //! The only HTTP and JSON shapes of Freezeframe, its sessions, and the page of an incident.
 //!
 //! The path of a request: [`serve_tcp`] or [`serve_unix`] bounds connections and headers; the guard asks [`Access`] who is calling
-//! and refuses strangers; a handler asks the daemon through [`Control`]; the answer is a versioned shape of [`dto`] or a page.
+//! and refuses those without the role that the route's row in the table names; a handler asks the daemon through [`Control`]; the answer is a versioned shape of [`dto`] or a page.
 //!
 //! This crate does not know where incidents are kept, how a process is released, or what an instance is made of: all of
 //! that is behind [`Control`]. A GET never changes anything, because mail scanners and link previews follow links.
@@ -15,7 +15,7 @@ mod page;
 mod serve;
 pub mod words;
 
-pub use access::{Access, Caller};
+pub use access::{Access, Caller, Door};
 pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
 pub use dto::{IncidentList, IncidentView, InstanceList};
 pub use http::router;

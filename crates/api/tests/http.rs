@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use common::{Fake, sample};
 use expect_test::{Expect, expect, expect_file};
-use freezeframe_api::{Access, Act, ActOutcome, ControlError, Inspected, router, serve_tcp, serve_unix};
+use freezeframe_api::{
+    Access, Act, ActOutcome, ControlError, Door, Inspected, router, serve_tcp, serve_unix,
+};
 use freezeframe_model::{EvaluateError, IncidentId, Obstacle, Question, Value, Variable};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -100,6 +102,8 @@ async fn nobody_gets_in_without_a_token_or_a_session() {
         ("GET", "/api/v1/instances"),
         ("POST", "/api/v1/incidents/INC-42/kill"),
         ("GET", "/api/v1/nothing"),
+        ("GET", "/api/v1/session"),
+        ("POST", "/api/v1/logout"),
         ("GET", "/"),
         ("GET", "/i/INC-42"),
         ("POST", "/i/INC-42/kill"),
@@ -125,6 +129,8 @@ async fn nobody_gets_in_without_a_token_or_a_session() {
         GET /api/v1/instances: 401 application/json
         POST /api/v1/incidents/INC-42/kill: 401 application/json
         GET /api/v1/nothing: 401 application/json
+        GET /api/v1/session: 401 application/json
+        POST /api/v1/logout: 401 application/json
         GET /: 401 text/html; charset=utf-8
         GET /i/INC-42: 401 text/html; charset=utf-8
         POST /i/INC-42/kill: 401 text/html; charset=utf-8
@@ -216,9 +222,21 @@ async fn only_our_own_pages_may_act_with_a_session() {
             "a GET never changes anything"
         );
     }
+    // What a form can send is not taken from a browser, wherever it claims to come from.
+    let ours = [("Cookie", session.as_str()), ("Origin", "http://localhost")];
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"] {
+        let headers = [ours.as_slice(), &[("Content-Type", kind)]].concat();
+        assert_eq!(
+            server.send("POST", "/api/v1/incidents/42/kill", &headers, "{}").await.status,
+            415,
+            "{kind}"
+        );
+    }
+    // Nor does a stranger's page get a channel both ways, which begins with a GET.
+    let channel = [("Cookie", session.as_str()), ("Upgrade", "websocket"), ("Origin", "http://evil.example")];
+    assert_eq!(server.get("/api/v1/incidents", &channel).await.status, 403);
     assert!(server.fake.acts.lock().unwrap().is_empty());
 
-    let ours = [("Cookie", session.as_str()), ("Origin", "http://localhost")];
     let done = server.send("POST", "/i/42/extend", &ours, "").await;
     assert_eq!((done.status, done.header("location")), (303, Some("/i/INC-42?done=extend")));
     let acts = server.fake.acts.lock().unwrap().clone();
@@ -435,25 +453,82 @@ async fn other_host_names_are_not_answered() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_limited_but_sessions_go_on() {
+async fn wrong_tokens_are_limited_but_nobody_else_is_locked_out() {
     let server = guarded().await;
     let session = server.log_in(&format!("token={TOKEN}")).await.session();
-    for _ in 0..10 {
-        assert_eq!(server.log_in("token=wrong").await.status, 401);
+    for status in [401; 10].into_iter().chain([429; 2]) {
+        assert_eq!(server.log_in("token=wrong").await.status, status);
     }
-    assert_eq!(server.log_in(&format!("token={TOKEN}")).await.status, 429);
+    assert_eq!(server.log_in(&format!("token={TOKEN}")).await.status, 303);
     assert_eq!(server.get("/", &[("Cookie", &session)]).await.status, 200);
-    let right = bearer(TOKEN);
-    assert_eq!(
-        server.get("/", &[("Authorization", &right)]).await.status,
-        200,
-        "headers have a limit of their own"
-    );
     let wrong = bearer("wrong");
-    for _ in 0..10 {
-        assert_eq!(server.get("/", &[("Authorization", &wrong)]).await.status, 401);
+    for status in [401; 10].into_iter().chain([429; 2]) {
+        let answer = server.get("/api/v1/incidents", &[("Authorization", &wrong)]).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("retry-after"), (status == 429).then_some("60"));
     }
-    assert_eq!(server.get("/api/v1/incidents", &[("Authorization", &right)]).await.status, 429);
+    assert_eq!(server.get("/api/v1/incidents", &[("Authorization", &bearer(TOKEN))]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_program_signs_in_by_json() {
+    let server = guarded().await;
+    let json = [("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
+    let log_in = async |body: &str| server.send("POST", "/api/v1/login", &json, body).await;
+    for (body, status) in [
+        ("", 400),
+        ("{}", 400),
+        (r#"{"token":"wrong"}"#, 401),
+        (r#"{"once":"wrong"}"#, 401),
+        (r#"{"user":"alice","password":"x"}"#, 401),
+        (r#"{"user":"alice"}"#, 400),
+        (&format!(r#"{{"token":"{TOKEN}","once":"x"}}"#), 400),
+        (&format!(r#"{{"token":"{TOKEN}","more":1}}"#), 400),
+        (&format!(r#"{{"token":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000)), 400),
+        (&format!(r#"{{"token":"{}"}}"#, "x".repeat(20_000)), 400),
+    ] {
+        let answer = log_in(body).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (status, None), "{body:.60}");
+    }
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let right = format!(r#"{{"token":"{TOKEN}"}}"#);
+    assert_eq!(server.send("POST", "/api/v1/login", &form, &right).await.status, 415);
+    let foreign = [json[0], ("Origin", "http://evil.example")];
+    assert_eq!(server.send("POST", "/api/v1/login", &foreign, &right).await.status, 403);
+
+    let entered = log_in(&right).await;
+    let shape = concat!(
+        r#"{"schema":"freezeframe-session/1","user":"session 1","roles":["view","reveal","act","sql"],"by":"session","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""}"#
+    );
+    assert_eq!((entered.status, entered.body.as_str()), (200, shape));
+    let session = entered.session();
+    let own = [("Cookie", session.as_str()), json[0], json[1]];
+    assert_eq!(server.get("/api/v1/session", &own).await.body, shape);
+    assert_eq!(server.send("POST", "/api/v1/incidents/42/kill", &own, "{}").await.status, 200);
+    let left = server.send("POST", "/api/v1/logout", &own, "{}").await;
+    assert_eq!(left.status, 204);
+    assert!(left.header("set-cookie").unwrap_or_default().contains("Max-Age=0"));
+    assert_eq!(server.get("/api/v1/session", &own).await.status, 401);
+    let by_token = server.get("/api/v1/session", &[("Authorization", &bearer(TOKEN))]).await.body;
+    assert!(by_token.contains(r#""user":"token""#) && by_token.contains(r#""by":"token""#), "{by_token}");
+}
+
+#[tokio::test]
+async fn a_link_signs_in_one_browser_once() {
+    let door = Arc::new(Door::new(TOKEN, vec![]));
+    let server = start(Access::remote(&door), str::to_owned).await;
+    let secret = door.issue_link().expect("a secret");
+    // Following it, as a mail scanner does, burns nothing: what stands behind `#` is not even sent.
+    assert_eq!(server.get("/login", &[]).await.status, 200);
+    assert_eq!(server.get(&format!("/login?once={secret}"), &[]).await.status, 200);
+    let json = [("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
+    let body = format!(r#"{{"once":"{secret}"}}"#);
+    let entered = server.send("POST", "/api/v1/login", &json, &body).await;
+    assert_eq!(entered.status, 200);
+    assert_eq!(server.get("/api/v1/incidents", &[("Cookie", &entered.session())]).await.status, 200);
+    assert_eq!(server.send("POST", "/api/v1/login", &json, &body).await.status, 401);
 }
 
 #[tokio::test]

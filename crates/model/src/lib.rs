@@ -4,6 +4,7 @@
 //! The types derive `serde` because the shim's protocol, the store and the API all carry them; what is written to disk
 //! or sent to strangers is wrapped in a versioned envelope by the crate that owns that format (`store`, `shim`, `api`).
 
+mod access;
 mod capture;
 mod chain;
 mod exchange;
@@ -14,6 +15,7 @@ mod log;
 mod path;
 mod question;
 
+pub use access::{Account, ParseRoleError, Role, Roles, ScriptToken, is_name};
 pub use capture::{
     BlockedOn, Capture, Frame, FrameKind, Loss, Module, SourceLine, Task, TaskState, Thread, ThreadState,
     Value, Variable, VariableRole,

@@ -55,6 +55,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// There may be no more of them.
+    #[error("there are {max} {what}s already, and no more may be")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: i64,
+    },
     /// Identifiers are used up.
     #[error("no {0} numbers are left")]
     Exhausted(&'static str),

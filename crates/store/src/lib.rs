@@ -1,7 +1,7 @@
 //! Incidents and capsules on disk: the only owner of on-disk formats.
 //!
 //! ```text
-//! DIR/incidents.db           rows of all incidents, counters, occurrences, audit log (SQLite, WAL)
+//! DIR/incidents.db           rows of all incidents, counters, occurrences, audit log, accounts (SQLite, WAL)
 //! DIR/lock                   held by the one process that may write
 //! DIR/reserve                room that is given up when the disk is full, so that a row still fits
 //! DIR/capsules/INC-42/       incident.json, capture.json.zst, core.zst
@@ -19,6 +19,7 @@
 //! The row is the truth; `incident.json` is a copy that makes a capsule readable on its own. This crate knows nothing of
 //! processes, alerts or the network, and it blocks: call it from a thread that may.
 
+mod accounts;
 mod audit;
 mod capsule;
 mod container;

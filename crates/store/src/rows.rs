@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::{StoreError, format};
 
 /// One script per version; the position is the version it leads to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE incidents (
         id INTEGER PRIMARY KEY,
         state TEXT NOT NULL,
@@ -45,7 +46,9 @@ const MIGRATIONS: &[&str] = &["
         incident INTEGER,
         detail TEXT NOT NULL
     ) STRICT;
-"];
+",
+    crate::accounts::TABLES,
+];
 
 /// Fingerprints whose occurrences are counted; beyond it the one not seen for longest is forgotten.
 const MAX_FINGERPRINTS: i64 = 10_000;

@@ -7,6 +7,7 @@ mod incident;
 mod instance;
 mod question;
 mod request;
+mod session;
 mod task;
 mod thread;
 
@@ -17,6 +18,7 @@ pub use incident::{
 pub use instance::{InstanceList, InstanceShape};
 pub use question::{ExpressionShape, InspectBody, ValueAnswer};
 pub use request::{ExchangeShape, LogShape, RequestShape};
+pub use session::{LoginBody, SessionAnswer};
 pub use task::TaskShape;
 pub use thread::{BlockedOnShape, FrameShape, ThreadShape, VariableShape};
 

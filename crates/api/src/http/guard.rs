@@ -4,92 +4,126 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
-use super::{Problem, Shared};
-use crate::access::{Admitted, Caller, Refusal, same_origin};
+use super::{Problem, Shared, json};
+use crate::access::{Admitted, Caller, Need, Refusal, same_origin};
 use crate::page::{self, Viewer};
 
-/// Paths that show nothing of the service.
-const OPEN: [&str; 3] = ["/login", "/style.css", "/icon.svg"];
+/// Asked for by whoever watches over us, under any name.
+pub(super) const HEALTH: &str = "/healthz";
 
-/// Host, token or session, origin; then the handler; then the headers that keep the answer to ourselves.
+/// Scripts, styles and connections from here only; no markup from texts, not even by our own scripts.
+const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+    font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// Who it is, or why that is not known.
+type Known = Result<Admitted, Refusal>;
+
+/// Host, token or session, origin; then the route with what it asks; then the headers that keep the answer to ourselves, where
+/// the handler has not chosen its own.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let mut answer = match check(&shared, &mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => refuse(&problem, &request),
     };
     for (name, value) in [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, CONTENT),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     answer
 }
 
+/// What holds for every path. Who it is stands in the request's extensions afterwards.
 fn check(shared: &Shared, request: &mut Request) -> Result<(), Problem> {
-    let path = request.uri().path();
-    if path == "/healthz" {
+    let (uri, headers) = (request.uri(), request.headers());
+    if uri.path() == HEALTH {
         return Ok(());
     }
-    if !shared.access.host_is_ours(request.uri(), request.headers()) {
+    if !shared.access.host_is_ours(uri, headers) {
         return Err(Problem::ForeignHost);
     }
-    if OPEN.contains(&path) {
-        return Ok(());
+    let known = shared.access.admit(headers, request.extensions().get::<Caller>(), Instant::now());
+    if let Ok(admitted) = &known {
+        if admitted.by_cookie() && does_more_than_read(request) {
+            if !same_origin(uri, headers) {
+                return Err(Problem::CrossSite);
+            }
+            if is_json(uri.path()) && request.method() != Method::GET && !json::is_json(headers) {
+                return Err(Problem::NotJson);
+            }
+        }
+        request.extensions_mut().insert(admitted.clone());
     }
-    let peer = request.extensions().get::<Caller>();
-    let admitted =
-        shared.access.admit(request.headers(), peer, Instant::now()).map_err(|refusal| match refusal {
-            Refusal::Unknown => Problem::Unauthorized,
-            Refusal::TooMany => Problem::TooManyAttempts,
-        })?;
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && admitted.by_cookie && !same_origin(request.uri(), request.headers()) {
-        return Err(Problem::CrossSite);
-    }
-    request.extensions_mut().insert(admitted);
+    request.extensions_mut().insert(known);
     Ok(())
+}
+
+/// A GET that opens a channel both ways (RFC 6455) is not bound to its origin by the browser.
+fn does_more_than_read(request: &Request) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        || request.headers().contains_key(header::UPGRADE)
+}
+
+/// What one route asks, before its handler runs.
+pub(super) async fn require(State(need): State<Need>, request: Request, next: Next) -> Response {
+    let allowed = match need {
+        Need::Open => Ok(()),
+        Need::Known => known(&request).map(drop),
+        Need::Role(role) => match known(&request) {
+            Ok(admitted) if !admitted.roles.has(role) => Err(Problem::MissingRole(role)),
+            other => other.map(drop),
+        },
+    };
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(problem) => refuse(&problem, &request),
+    }
+}
+
+fn known(request: &Request) -> Result<&Admitted, Problem> {
+    match request.extensions().get::<Known>() {
+        Some(Ok(admitted)) => Ok(admitted),
+        Some(Err(Refusal::TooMany)) => Err(Problem::TooManyAttempts),
+        Some(Err(Refusal::Unknown)) | None => Err(Problem::Unauthorized),
+    }
 }
 
 /// Programs get JSON; people get a page, and the one that asks for the token where that is what is missing.
 fn refuse(problem: &Problem, request: &Request) -> Response {
+    if is_json(request.uri().path()) {
+        return problem.answer();
+    }
     let (status, error) = problem.shape();
-    let mut answer = match (is_json(request.uri().path()), problem) {
-        (true, _) => (status, axum::Json(crate::dto::ErrorAnswer { error, details: None })).into_response(),
-        (false, Problem::Unauthorized) => {
+    let page = match problem {
+        Problem::Unauthorized => {
             // Whoever posted without a session would not want that repeated by a redirect.
             let get = matches!(*request.method(), Method::GET | Method::HEAD);
             let wanted = request.uri().path_and_query().map(|path| path.as_str()).filter(|_| get);
-            (status, Html(page::login(super::login::own_path(wanted.unwrap_or("/")), None))).into_response()
+            page::login(super::login::own_path(wanted.unwrap_or("/")), None)
         }
-        (false, _) => (status, Html(page::problem(&error, Viewer { can_sign_out: false }))).into_response(),
+        _ => {
+            let can_sign_out = known(request).is_ok_and(Admitted::by_cookie);
+            page::problem(&error, Viewer { can_sign_out })
+        }
     };
-    if status == StatusCode::UNAUTHORIZED {
-        answer
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"freezeframe\""));
-    }
-    answer
+    problem.mark((status, Html(page)).into_response())
 }
 
 /// What a path with nothing at it answers, to those who may know.
 pub(super) async fn nothing_here(request: Request) -> Response {
-    let signed_in = request.extensions().get::<Admitted>().is_some_and(|admitted| admitted.by_cookie);
-    if is_json(request.uri().path()) {
-        return Problem::NoSuchPath.into_response();
-    }
-    let (status, error) = Problem::NoSuchPath.shape();
-    (status, Html(page::problem(&error, Viewer { can_sign_out: signed_in }))).into_response()
+    let problem = match known(&request) {
+        Ok(_) => Problem::NoSuchPath,
+        Err(problem) => problem,
+    };
+    refuse(&problem, &request)
 }
 
 fn is_json(path: &str) -> bool {

@@ -3,15 +3,83 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 
+use super::json::{is_json, parse};
 use super::{Problem, Shared};
-use crate::access::{Refusal, same_origin};
+use crate::access::{Admitted, Proof, Refusal, same_origin};
+use crate::dto::{LoginBody, SessionAnswer};
 use crate::page::{self, Viewer};
+
+/// `GET /api/v1/session`
+pub(super) async fn session(Extension(admitted): Extension<Admitted>) -> Json<SessionAnswer> {
+    Json(answer(&admitted))
+}
+
+fn answer(admitted: &Admitted) -> SessionAnswer {
+    SessionAnswer {
+        schema: "freezeframe-session/1".to_owned(),
+        user: admitted.caller.0.clone(),
+        roles: admitted.roles.iter().map(|role| role.to_string()).collect(),
+        by: admitted.by.as_str().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// `POST /api/v1/login`
+pub(super) async fn log_in(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    if is_of_strange_page(&uri, &headers) {
+        return Err(Problem::CrossSite);
+    }
+    if !is_json(&headers) {
+        return Err(Problem::NotJson);
+    }
+    let body = body.map_err(|error| Problem::BadRequest(error.body_text()))?;
+    let body: LoginBody = parse(&body)?;
+    let proof = match &body {
+        LoginBody { token: Some(token), user: None, password: None, once: None } => Proof::Token(token),
+        LoginBody { once: Some(once), user: None, password: None, token: None } => Proof::Once(once),
+        LoginBody { user: Some(_), password: Some(_), token: None, once: None } => {
+            return Err(Problem::Unauthorized);
+        }
+        _ => {
+            let wanted = "the body must have `user` and `password`, or `token`, or `once`";
+            return Err(Problem::BadRequest(wanted.to_owned()));
+        }
+    };
+    let (admitted, cookie) =
+        shared.access.log_in(proof, &headers, &uri, Instant::now()).map_err(|refusal| {
+            tracing::warn!("a login was refused");
+            match refusal {
+                Refusal::Unknown => Problem::Unauthorized,
+                Refusal::TooMany => Problem::TooManyAttempts,
+            }
+        })?;
+    Ok(with_cookie(Json(answer(&admitted)).into_response(), &cookie))
+}
+
+/// `POST /api/v1/logout`
+pub(super) async fn log_out(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    with_cookie(StatusCode::NO_CONTENT.into_response(), &shared.access.log_out(&headers))
+}
+
+/// A stranger's page must not be able to use up the attempts, or to sign somebody in as somebody else. What says nothing of its
+/// origin is no browser's page.
+fn is_of_strange_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    let from_a_page = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    from_a_page && !same_origin(uri, headers)
+}
 
 /// Query of the form.
 #[derive(Deserialize)]
@@ -35,15 +103,13 @@ pub(super) async fn form(query: Result<Query<FormQuery>, QueryRejection>) -> Htm
 }
 
 /// `POST /login`
-pub(super) async fn log_in(
+pub(super) async fn submit(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
     form: Result<Form<LoginForm>, FormRejection>,
 ) -> Response {
-    // A stranger's page must not be able to use up the attempts. What says nothing of its origin is no browser's page.
-    let from_a_page = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
-    if from_a_page && !same_origin(&uri, &headers) {
+    if is_of_strange_page(&uri, &headers) {
         let (status, error) = Problem::CrossSite.shape();
         return (status, Html(page::problem(&error, Viewer { can_sign_out: false }))).into_response();
     }
@@ -52,8 +118,8 @@ pub(super) async fn log_in(
             .into_response();
     };
     let next = own_path(&form.next);
-    match shared.access.log_in(&form.token, &headers, &uri, Instant::now()) {
-        Ok(cookie) => with_cookie(Redirect::to(next).into_response(), cookie),
+    match shared.access.log_in(Proof::Token(&form.token), &headers, &uri, Instant::now()) {
+        Ok((_, cookie)) => with_cookie(Redirect::to(next).into_response(), &cookie),
         Err(Refusal::Unknown) => {
             tracing::warn!("a wrong token was given at the login page");
             (StatusCode::UNAUTHORIZED, Html(page::login(next, Some("That is not the token."))))
@@ -67,12 +133,12 @@ pub(super) async fn log_in(
 }
 
 /// `POST /logout`
-pub(super) async fn log_out(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    with_cookie(Redirect::to("/login").into_response(), shared.access.log_out(&headers))
+pub(super) async fn leave(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    with_cookie(Redirect::to("/login").into_response(), &shared.access.log_out(&headers))
 }
 
-fn with_cookie(mut answer: Response, cookie: Option<String>) -> Response {
-    if let Some(value) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+fn with_cookie(mut answer: Response, cookie: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
         answer.headers_mut().insert(header::SET_COOKIE, value);
     }
     answer

@@ -12,10 +12,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header;
-use axum::routing::{get, post};
+use axum::handler::Handler;
+use axum::http::{Method, header};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{self, MethodRouter};
 use freezeframe_model::{Capture, Incident, IncidentId};
 
+use crate::access::Need;
 use crate::control::{Act, ActOutcome, Control, ControlError};
 use crate::{Access, page};
 use problem::Problem;
@@ -29,36 +32,76 @@ struct Shared {
     access: Access,
 }
 
+/// A path, and what it asks of its callers.
+struct Route {
+    #[cfg_attr(not(test), allow(dead_code, reason = "read by tests"))]
+    method: Method,
+    path: &'static str,
+    need: Need,
+    handler: MethodRouter<Arc<Shared>>,
+}
+
+fn get<H, T>(need: Need, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { method: Method::GET, path, need, handler: routing::get(handler) }
+}
+
+fn post<H, T>(need: Need, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { method: Method::POST, path, need, handler: routing::post(handler) }
+}
+
+/// Every route there is. To add one: a row here, with the role that it needs.
+fn routes() -> Vec<Route> {
+    const OPEN: Need = Need::Open;
+    const KNOWN: Need = Need::Known;
+    const VIEW: Need = Need::VIEW;
+    const REVEAL: Need = Need::REVEAL;
+    const ACT: Need = Need::ACT;
+    let style = async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE);
+    let icon = async || ([(header::CONTENT_TYPE, "image/svg+xml")], page::ICON);
+    vec![
+        get(OPEN, guard::HEALTH, async || "ok\n"),
+        get(OPEN, "/style.css", style),
+        get(OPEN, "/icon.svg", icon),
+        get(OPEN, "/login", login::form),
+        post(OPEN, "/login", login::submit),
+        post(KNOWN, "/logout", login::leave),
+        get(VIEW, "/", pages::list),
+        get(VIEW, "/i/{id}", pages::incident),
+        post(VIEW, "/i/{id}/inspect", inspect::page),
+        post(REVEAL, "/i/{id}/reveal", inspect::reveal_page),
+        post(ACT, "/i/{id}/{act}", pages::act),
+        get(KNOWN, "/api/v1/session", login::session),
+        post(OPEN, "/api/v1/login", login::log_in),
+        post(KNOWN, "/api/v1/logout", login::log_out),
+        get(VIEW, "/api/v1/incidents", json::incidents),
+        get(VIEW, "/api/v1/incidents/{id}", json::incident),
+        post(VIEW, "/api/v1/incidents/{id}/inspect", inspect::value),
+        post(REVEAL, "/api/v1/incidents/{id}/reveal", inspect::reveal),
+        post(ACT, "/api/v1/incidents/{id}/{act}", json::act),
+        get(VIEW, "/api/v1/instances", json::instances),
+        get(VIEW, "/metrics", gate::metrics),
+        get(VIEW, "/api/v1/gate/histograms", gate::histograms),
+        get(VIEW, "/api/v1/gate/histograms.hgrm", gate::percentiles),
+    ]
+}
+
 /// All routes over one daemon, for one listener. A listener with other [`Access`] needs a router of its own.
 pub fn router(state: Arc<dyn Control>, access: Access) -> Router {
     let shared = Arc::new(Shared { control: state, access });
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route(
-            "/style.css",
-            get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE) }),
-        )
-        .route("/icon.svg", get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], page::ICON) }))
-        .route("/login", get(login::form).post(login::log_in))
-        .route("/logout", post(login::log_out))
-        .route("/", get(pages::list))
-        .route("/i/{id}", get(pages::incident))
-        .route("/i/{id}/inspect", post(inspect::page))
-        .route("/i/{id}/reveal", post(inspect::reveal_page))
-        .route("/i/{id}/{act}", post(pages::act))
-        .route("/api/v1/incidents", get(json::incidents))
-        .route("/api/v1/incidents/{id}", get(json::incident))
-        .route("/api/v1/incidents/{id}/inspect", post(inspect::value))
-        .route("/api/v1/incidents/{id}/reveal", post(inspect::reveal))
-        .route("/api/v1/incidents/{id}/{act}", post(json::act))
-        .route("/api/v1/instances", get(json::instances))
-        .route("/metrics", get(gate::metrics))
-        .route("/api/v1/gate/histograms", get(gate::histograms))
-        .route("/api/v1/gate/histograms.hgrm", get(gate::percentiles))
-        .fallback(guard::nothing_here)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), guard::guard))
-        .with_state(shared)
+    let router = routes().into_iter().fold(Router::new(), |router, route| {
+        let asked = from_fn_with_state(route.need, guard::require);
+        router.route(route.path, route.handler.route_layer(asked))
+    });
+    let router = router.fallback(guard::nothing_here).layer(DefaultBodyLimit::max(MAX_BODY));
+    router.layer(from_fn_with_state(Arc::clone(&shared), guard::guard)).with_state(shared)
 }
 
 impl Shared {
@@ -101,4 +144,45 @@ impl Shared {
 
 fn incident_id(text: &str) -> Result<IncidentId, Problem> {
     text.parse().map_err(|error: freezeframe_model::ParseIdError| Problem::BadRequest(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    /// No route is without a row here: the router is made of these rows alone.
+    #[test]
+    fn every_route_asks_for_what_it_should() {
+        let rows: String = routes()
+            .iter()
+            .map(|route| format!("{:6} {:4} {}\n", route.need.to_string(), route.method.as_str(), route.path))
+            .collect();
+        expect![[r#"
+            open   GET  /healthz
+            open   GET  /style.css
+            open   GET  /icon.svg
+            open   GET  /login
+            open   POST /login
+            any    POST /logout
+            view   GET  /
+            view   GET  /i/{id}
+            view   POST /i/{id}/inspect
+            reveal POST /i/{id}/reveal
+            act    POST /i/{id}/{act}
+            any    GET  /api/v1/session
+            open   POST /api/v1/login
+            any    POST /api/v1/logout
+            view   GET  /api/v1/incidents
+            view   GET  /api/v1/incidents/{id}
+            view   POST /api/v1/incidents/{id}/inspect
+            reveal POST /api/v1/incidents/{id}/reveal
+            act    POST /api/v1/incidents/{id}/{act}
+            view   GET  /api/v1/instances
+            view   GET  /metrics
+            view   GET  /api/v1/gate/histograms
+            view   GET  /api/v1/gate/histograms.hgrm
+        "#]]
+        .assert_eq(&rows);
+    }
 }

@@ -78,7 +78,7 @@ pub(super) async fn act(
 }
 
 pub(super) fn viewer(admitted: &Admitted) -> Viewer {
-    Viewer { can_sign_out: admitted.by_cookie }
+    Viewer { can_sign_out: admitted.by_cookie() }
 }
 
 pub(super) fn show(problem: &Problem, viewer: Viewer) -> Response {

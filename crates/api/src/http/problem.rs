@@ -1,10 +1,10 @@
 //! Every way in which a request can fail, and its answer.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use freezeframe_model::{EvaluateError, Obstacle};
+use freezeframe_model::{EvaluateError, Obstacle, Role};
 
 use crate::control::ControlError;
 use crate::dto::{ErrorAnswer, ErrorShape, ExpressionShape, ProblemDetails};
@@ -26,6 +26,10 @@ pub(super) enum Problem {
     ForeignHost,
     /// Sent by a page that is not ours.
     CrossSite,
+    /// A browser sent something that forms can send as well.
+    NotJson,
+    /// Whoever asks may not do that.
+    MissingRole(Role),
 }
 
 impl Problem {
@@ -63,7 +67,12 @@ impl Problem {
             }
             Self::Unauthorized => {
                 let hints = &["send `Authorization: Bearer TOKEN`; `freezeframe token` prints the token"];
-                (StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is needed".to_owned(), hints)
+                (
+                    StatusCode::UNAUTHORIZED,
+                    "unauthorized",
+                    "a valid token or session is needed".to_owned(),
+                    hints,
+                )
             }
             Self::TooManyAttempts => {
                 let message = "too many wrong tokens in the last minute".to_owned();
@@ -82,6 +91,15 @@ impl Problem {
                     message,
                     &["open the incident's own page and repeat it there"],
                 )
+            }
+            Self::NotJson => {
+                let message = "the body must be JSON, with `Content-Type: application/json`".to_owned();
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", message, &[])
+            }
+            Self::MissingRole(role) => {
+                let message = format!("the role `{role}` is needed for this");
+                let hints = &["on the host of the service, `freezeframe user roles` gives roles to people"];
+                (StatusCode::FORBIDDEN, "denied", message, hints)
             }
         };
         let hints = hints.iter().map(|hint| (*hint).to_owned()).collect();
@@ -112,11 +130,12 @@ fn of_obstacle(error: &EvaluateError) -> (StatusCode, &'static str, &'static [&'
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// What programs get.
+    pub(super) fn answer(&self) -> Response {
         let (status, error) = self.shape();
         if error.expression.is_none() {
-            return (status, Json(ErrorAnswer { error, details: None })).into_response();
+            return self.mark((status, Json(ErrorAnswer { error, details: None })).into_response());
         }
         let details = Some(ProblemDetails {
             title: status.canonical_reason().unwrap_or_default().to_owned(),
@@ -125,5 +144,22 @@ impl IntoResponse for Problem {
         });
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         (status, kind, Json(ErrorAnswer { error, details })).into_response()
+    }
+
+    /// With what the status asks for besides (RFC 9110 section 11.6.1, RFC 6585 section 4).
+    pub(super) fn mark(&self, mut answer: Response) -> Response {
+        let (name, value) = match self {
+            Self::Unauthorized => (header::WWW_AUTHENTICATE, "Bearer realm=\"freezeframe\""),
+            Self::TooManyAttempts => (header::RETRY_AFTER, "60"),
+            _ => return answer,
+        };
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.answer()
     }
 }

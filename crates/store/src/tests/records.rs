@@ -144,13 +144,13 @@ fn newer_formats_are_refused_by_name() {
     let newer = r#"{"format":"freezeframe-incident/9","something":"else"}"#;
     store.lock().db.execute("UPDATE incidents SET body = ?1", [newer]).expect("changed");
     let error = store.incident(stored.id).expect_err("a newer row");
-    expect!["INC-1 has format version 9, but only versions up to 1 are understood: upgrade freezeframe"]
+    expect!["INC-1 has format version 9, but only versions up to 2 are understood: upgrade freezeframe"]
         .assert_eq(&error.to_string());
     assert_eq!(store.list(10).expect("the others"), []);
     store.lock().db.pragma_update(None, "user_version", 9).expect("a version");
     drop(store);
     let expected =
-        "incidents.db has format version 9, but only versions up to 1 are understood: upgrade freezeframe";
+        "incidents.db has format version 9, but only versions up to 2 are understood: upgrade freezeframe";
     assert_eq!(Store::open(dir.path(), Quota::default()).expect_err("newer").to_string(), expected);
     assert_eq!(Store::open_read_only(dir.path()).expect_err("newer").to_string(), expected);
 }
