@@ -20,6 +20,7 @@ const TIERS: &[(&str, u8)] = &[
     ("freezeframe-shim", 2),
     ("freezeframe-gate", 2),
     ("freezeframe-api", 2),
+    ("freezeframe-ui", 2),
     ("freezeframe", 3),
     ("freezeframe-sdk", 3),
     ("freezeframe-example-shop", 3),
