@@ -28,8 +28,7 @@ mod tests {
     fn there_is_a_page_and_it_finds_its_parts() {
         let index = files().iter().find(|file| file.path == "/index.html").expect("an index");
         let text = std::str::from_utf8(index.body).expect("text");
-        let named: Vec<&str> =
-            text.split('"').filter(|part| part.starts_with("/assets/")).collect();
+        let named: Vec<&str> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
         for part in &named {
             assert!(files().iter().any(|file| file.path == *part), "{part} is not there");
         }
