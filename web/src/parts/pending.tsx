@@ -4,19 +4,20 @@ import type { ComponentChildren } from 'preact'
 import type { Refusal } from '../api/client'
 import type { Resource } from '../api/resource'
 
-export function Pending<T>({ of, what, children }: { of: Resource<T>; what: string; children: (value: T) => ComponentChildren }) {
+export function Pending<T>({ of, what, heading = false, children }: { of: Resource<T>; what: string; heading?: boolean; children: (value: T) => ComponentChildren }) {
   const [value, error] = [of.value.value, of.error.value]
   if (value !== undefined) return <>{children(value)}</>
-  if (error !== undefined) return <Refused error={error} what={what} again={() => void of.reload()} />
+  if (error !== undefined) return <Refused error={error} what={what} heading={heading} again={() => void of.reload()} />
   return <p class="pending" role="status">Reading {what} …</p>
 }
 
-export function Refused({ error, what, again }: { error: Refusal; what: string; again?: () => void }) {
+function Refused({ error, what, heading, again }: { error: Refusal; what: string; heading: boolean; again: () => void }) {
   return (
     <div class="failed" role="alert">
+      {heading && <h1>{what}</h1>}
       <p><strong>✖ {what[0]?.toUpperCase()}{what.slice(1)} cannot be read:</strong> {error.message}</p>
       {error.hints.map(hint => <p class="soft" key={hint}>{hint}</p>)}
-      {again !== undefined && <button onClick={again}>Try again</button>}
+      <button onClick={again}>Try again</button>
     </div>
   )
 }

@@ -65,8 +65,8 @@ export function Stack({ thread, focus, onFrame }: Properties) {
           const row = rows[at]!
           setFold(row.kind === 'fold' ? at : -1)
           if (row.kind === 'frame') onFrame(row.number)
-          else toggle(row.first)
         }}
+        opens
         onOpen={at => { const row = rows[at]!; if (row.kind === 'fold') toggle(row.first) }}
         row={at => {
           const row = rows[at]!

@@ -28,8 +28,9 @@ interface Properties {
   keyOf?(at: number): string | number
   selected: number
   onSelect(at: number): void
-  /** Enter, or a click on the selected one. */
+  /** Enter, or a click: on any row where `opens` says so, else on the selected one. */
   onOpen?(at: number): void
+  opens?: boolean
   /** Left and right, in trees. */
   onSide?(at: number, side: 'left' | 'right'): void
   class?: string
@@ -128,8 +129,8 @@ export function Virtual(properties: Properties) {
         style={{ transform: `translateY(${topOf(index) - offset + view.top}px)`, height: `${heightOf(index)}px` }}
         onClick={event => {
           if ((event.target as Element).closest('button, a, input') !== null || getSelection()?.type === 'Range') return
-          if (isSelected) onOpen?.(index)
-          else onSelect(index)
+          if (!isSelected) onSelect(index)
+          if (isSelected || properties.opens === true) onOpen?.(index)
         }}
         {...attributes}
       >
@@ -148,7 +149,7 @@ export function Virtual(properties: Properties) {
       onFocus={event => {
         const element = event.currentTarget
         use(element)
-        if (latest.current.selected < 0 && event.target === element) select(0)
+        if (latest.current.selected < 0 && event.target === element && element.matches(':focus-visible')) select(0)
       }}
       onKeyDown={event => {
         if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return

@@ -83,11 +83,9 @@ function Groups({ tasks }: { tasks: readonly TaskShape[] }) {
         height={narrow.value ? 46 : 26}
         keyOf={at => { const row = rows[at]!; return row.kind === 'group' ? row.group.key : row.key }}
         selected={selected}
-        onSelect={at => {
-          setSelected(at)
-          toggle(at)
-        }}
+        onSelect={setSelected}
         onOpen={toggle}
+        opens
         row={at => {
           const row = rows[at]!
           if (row.kind === 'note') return { class: 'note', content: <span class="soft">{plain(row.text)}</span> }

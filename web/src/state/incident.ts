@@ -4,7 +4,7 @@ import { computed, signal, type ReadonlySignal } from '@preact/signals'
 import { get, getText, post } from '../api/client'
 import { Resource } from '../api/resource'
 import type {
-  ActionAnswer, AuditList, FrameShape, NoteList, NoteShape, Overview, OwnerAnswer, SectionItems, SectionPage, SourceAnswer, ThreadAnswer,
+  ActionAnswer, AuditList, FrameShape, NoteList, NoteShape, Overview, OwnerAnswer, SectionPage, SourceAnswer, ThreadAnswer,
   ThreadShape, ValueAnswer,
 } from '../api/types'
 import { go, route } from '../model/route'
@@ -28,7 +28,8 @@ export interface Items<T> {
   total: number
 }
 
-type ItemOf<N extends SectionItems['name']> = Extract<SectionItems, { name: N }>['items'][number]
+type Name = SectionPage['name']
+type ItemOf<N extends Name> = Extract<SectionPage, { name: N }>['items'][number]
 
 export class Incident {
   readonly overview: Resource<Overview>
@@ -108,7 +109,7 @@ export class Incident {
   }
 
   /** A section's items: the first page at once, the others behind it. */
-  section<N extends SectionItems['name']>(name: N): Resource<Items<ItemOf<N>>> {
+  section<N extends Name>(name: N): Resource<Items<ItemOf<N>>> {
     const make = () => {
       const resource: Resource<Items<unknown>> = new Resource(async () => {
         const first = await this.#page(name, 0)

@@ -36,7 +36,7 @@ export function IncidentPage({ id }: { id: string }) {
   }, [id, state])
   return (
     <main class="incident" id="content">
-      <Pending of={incident.overview.want()} what={id}>
+      <Pending of={incident.overview.want()} what={id} heading>
         {overview => (
           <>
             <Boundary what="the head"><Head incident={incident} overview={overview} /></Boundary>
@@ -72,8 +72,11 @@ function Head({ incident, overview }: { incident: Incident; overview: Overview }
             : <>Owner: <strong>{plain(overview.owner)}</strong>{overview.acknowledged_at !== null && <span class="soft"> since <At at={overview.acknowledged_at} /> UTC</span>}</>}
         </span>
       </div>
-      <h1>{plain(headline)}</h1>
-      <p class="sentence">{overview.message.trim() === '' ? plain(place(overview.site.file, overview.site.line)) : plain(overview.sentence)} <span class="seen"><Seen overview={overview} /></span></p>
+      <h1 class={headline.length > 140 ? 'long' : ''}>{plain(headline)}</h1>
+      <p class="sentence">
+        <span>{overview.message.trim() === '' ? plain(place(overview.site.file, overview.site.line)) : plain(overview.sentence)}</span>
+        <span class="seen"><Seen overview={overview} /></span>
+      </p>
       <ul class="impact">
         <li><Well well={overview.replaced.well} /> {sentence(overview.replaced.text)}</li>
         <li><Well well={overview.lost.well} /> Requests lost: {overview.lost.text}</li>
@@ -91,10 +94,10 @@ function sentence(text: string): string {
 
 /** Whether it is new, which is the first question about what changed. */
 function Seen({ overview }: { overview: Overview }) {
-  const here = overview.count > 1 ? `${overview.count}× here` : ''
+  const here = overview.count > 1 ? `${overview.count.toLocaleString('en')}× here` : ''
   if (overview.seen_before === 0) return <><span class="tag new">new</span>{here === '' ? 'seen for the first time' : `seen ${here}, never before`}</>
   const since = ago(overview.first_seen, now.value)
-  return <>seen {[here, `${overview.seen_before}× before`].filter(text => text !== '').join(', ')}{since !== '' && `, first ${since}`}</>
+  return <>seen {[here, `${overview.seen_before.toLocaleString('en')}× before`].filter(text => text !== '').join(', ')}{since !== '' && `, first ${since}`}</>
 }
 
 /** A quarter of an hour before the end it is time to decide. */

@@ -78,15 +78,15 @@ function Lines({ incidents }: { incidents: readonly IncidentSummary[] }) {
         selected={selected}
         onSelect={at => setCursor(shown[at]!.id)}
         onOpen={at => openIncident(shown[at]!.id)}
+        opens
         row={at => {
           const one = shown[at]!
           return {
             class: one.state,
-            attributes: { onClick: event => { if (getSelection()?.type !== 'Range' && !event.defaultPrevented) openIncident(one.id) } },
             content: (
               <>
                 <span class="id">{one.id}</span>
-                <State of={one.state} />
+                <span class="mark"><State of={one.state} /></span>
                 <span class="what">
                   <strong>{plain((one.message || one.sentence).split('\n')[0] ?? '')}</strong>
                   <span class="soft">{one.message === '' ? plain(shortPlace(one.site.file, one.site.line)) : plain(one.sentence)}</span>
