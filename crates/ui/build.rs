@@ -88,7 +88,7 @@ fn install(work: &Path) -> Result<(), String> {
         return Ok(());
     }
     // No package's own scripts run here: none is needed, and none can do harm.
-    let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
+    let words = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
     run(Command::new("npm").args(words), work)?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }

@@ -48,7 +48,7 @@ export function FleetPage() {
       unwatch()
     }
   }, [])
-  useEffect(() => offer(() => [{ title: asTable.value ? 'Latency as a heat map' : 'Latency as a table', group: 'Page', key: 'T', run: () => (asTable.value = !asTable.peek()) }]), [])
+  useEffect(() => offer(() => [{ title: asTable.value ? 'Latency as a heat map' : 'Latency as a table', group: 'Page', key: 'Shift+T', run: () => (asTable.value = !asTable.peek()) }]), [])
   const state = live.value ?? first.want().value.value
   return (
     <main class="fleet" id="content">
