@@ -179,32 +179,41 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn binary(&mut self, level: usize) -> Parsed {
-        let Some(operators) = OPERATORS.get(level) else { return self.cast() };
-        let mut left = self.binary(level + 1)?;
+    /// Operators that bind at least as strongly as those of the level, by precedence climbing: one call for each nesting that is
+    /// written, not one for each level, because every thread's stack is finite.
+    fn binary(&mut self, weakest: usize) -> Parsed {
+        let mut left = self.cast()?;
         loop {
             self.blanks();
-            if level == COMPARISONS && self.take_word("is") {
+            if weakest <= COMPARISONS && self.take_word("is") {
                 self.blanks();
                 self.part()?;
                 let name = self.path()?;
                 left = join(left.span.start..self.at, Node::Is(Box::new(left), name));
                 continue;
             }
-            let Some((token, operator)) = operators.iter().find(|(token, _)| self.has_operator(token)) else {
-                break;
+            let Some((level, token, operator)) = self.operator().filter(|(level, ..)| *level >= weakest)
+            else {
+                return Ok(left);
             };
             self.at += token.len();
             self.part()?;
             let right = self.binary(level + 1)?;
             let span = left.span.start..right.span.end;
-            left = join(span, Node::Binary(*operator, Box::new(left), Box::new(right)));
+            left = join(span, Node::Binary(operator, Box::new(left), Box::new(right)));
             self.blanks();
-            if level == COMPARISONS && operators.iter().any(|(token, _)| self.has_operator(token)) {
+            if level == COMPARISONS && self.operator().is_some_and(|(next, ..)| next == COMPARISONS) {
                 return Err(self.error_here("comparisons cannot be chained", "join two of them with `&&`"));
             }
         }
-        Ok(left)
+    }
+
+    /// The operator that stands here, with its level.
+    fn operator(&self) -> Option<(usize, &'static str, Binary)> {
+        let levels = OPERATORS.iter().enumerate();
+        let mut all =
+            levels.flat_map(|(level, operators)| operators.iter().map(move |it| (level, it.0, it.1)));
+        all.find(|(_, token, _)| self.has_operator(token))
     }
 
     /// `&` of `&&` and `<` of `<<` are not operators of their own.

@@ -167,7 +167,12 @@ fn what_is_no_expression_is_pointed_at() {
 #[test]
 fn depth_and_length_are_bounded() {
     assert_eq!(parse("").map_err(|error| error.what), Err("the expression ends here".to_owned()));
-    let bounded = |text: String| parse(&text).expect_err("refused").what;
+    // A quarter of what a thread has: an unoptimised build of whoever asks has room to spare.
+    let bounded = |text: String| {
+        let thread = std::thread::Builder::new().stack_size(512 << 10);
+        let parsing = thread.spawn(move || parse(&text).expect_err("refused").what).expect("a thread");
+        parsing.join().expect("no panic")
+    };
     for text in [
         "(".repeat(2000),
         "-".repeat(4000),
