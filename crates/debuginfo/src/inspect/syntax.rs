@@ -19,6 +19,9 @@ const LENGTH_MAX: usize = 4096;
 /// Names, values, steps, operators and parentheses of an expression: so no tree gets deeper than this.
 const PARTS_MAX: usize = 200;
 
+/// Parentheses, brackets and signs within each other. Each costs some calls of the parser, and every thread's stack is finite.
+const NESTING_MAX: usize = 64;
+
 /// An expression with its place in the text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expression {
@@ -114,7 +117,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, EvaluateError> {
         let over = text.floor_char_boundary(LENGTH_MAX)..text.len();
         return Err(EvaluateError::new(Obstacle::Syntax, over, what));
     }
-    Parser { text, at: 0, end: text.len(), parts: 0 }.whole()
+    Parser { text, at: 0, end: text.len(), parts: 0, nesting: 0 }.whole()
 }
 
 struct Parser<'t> {
@@ -123,6 +126,7 @@ struct Parser<'t> {
     /// Where this expression ends at the latest: a bracket's content is read in place, so that spans fit the whole text.
     end: usize,
     parts: usize,
+    nesting: usize,
 }
 
 type Parsed = Result<Expression, EvaluateError>;
@@ -177,6 +181,17 @@ impl<'t> Parser<'t> {
             return Err(self.error_here("the expression is too long", &why));
         }
         Ok(())
+    }
+
+    fn nested(&mut self, parse: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
+        if self.nesting == NESTING_MAX {
+            let why = format!("there may be {NESTING_MAX} parentheses, brackets and signs within each other");
+            return Err(self.error_here("the expression is nested too deeply", &why));
+        }
+        self.nesting += 1;
+        let parsed = parse(self);
+        self.nesting -= 1;
+        parsed
     }
 
     /// Operators that bind at least as strongly as those of the level, by precedence climbing: one call for each nesting that is
@@ -245,7 +260,7 @@ impl<'t> Parser<'t> {
         };
         self.at += sign.len_utf8();
         self.part()?;
-        let inner = Box::new(self.unary()?);
+        let inner = Box::new(self.nested(Self::unary)?);
         let node = match sign {
             '-' => Node::Unary(Unary::Negate, inner),
             '!' => Node::Unary(Unary::Not, inner),
@@ -324,7 +339,7 @@ impl<'t> Parser<'t> {
         self.part()?;
         let start = self.at;
         if self.take("(") {
-            let inner = self.binary(0)?;
+            let inner = self.nested(|inner| inner.binary(0))?;
             self.blanks();
             if !self.take(")") {
                 return Err(self.error_here("`)` is missing", ""));
@@ -445,8 +460,8 @@ impl<'t> Parser<'t> {
 
     /// A whole expression within the text.
     fn within(&mut self, from: usize, to: usize) -> Parsed {
-        let mut inner = Parser { text: self.text, at: from, end: to, parts: self.parts };
-        let parsed = inner.whole();
+        let mut inner = Parser { text: self.text, at: from, end: to, ..*self };
+        let parsed = inner.nested(Self::whole);
         self.parts = inner.parts;
         parsed
     }
