@@ -53,8 +53,8 @@ enum Command {
     /// How long a readable capture takes and how much memory, beside gdb and lldb.
     Capture(Common),
     /// Requests per second and CPU per request of the gate, nginx and HAProxy.
-    Proxy(Common),
-    /// Load shedding over real sockets: the server alone, HAProxy, the gate.
+    Proxy(proxy::Arguments),
+    /// Load shedding over real sockets: the server alone, HAProxy, nginx, the gate.
     Shed(shed::Arguments),
     /// Load shedding in virtual time: hours of load in seconds.
     Simulate(simulate::Arguments),
@@ -105,7 +105,7 @@ fn main() {
             measured(&arguments, "capture", |report| capture::measure(arguments.quick, report))
         }
         Command::Proxy(arguments) => {
-            measured(&arguments, "proxy", |report| proxy::measure(arguments.quick, report))
+            measured(&arguments.common, "proxy", |report| proxy::measure(&arguments, report))
         }
         Command::Shed(arguments) => shed::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

@@ -1,6 +1,7 @@
 //! What a request through the gate costs, beside nginx and HAProxy: requests per second, and processor time of the proxy per
 //! request, in rounds that alternate. All have as many threads as there are cores, keep connections to the upstream, and log
-//! nothing; the gate keeps its histograms, and the journey of the session that every request names.
+//! nothing; the gate keeps its histograms, and the journey of the session that every request names. It is measured as it is by
+//! default, and with bounds and a deadline, so that every request passes admission.
 
 mod load;
 mod servers;
@@ -9,6 +10,9 @@ mod upstream;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+
+use crate::Common;
 use crate::error::BenchError;
 use crate::process;
 use crate::report::{Goal, Report};
@@ -19,18 +23,49 @@ use servers::Server;
 
 /// One kind of traffic.
 struct Case {
+    /// For the command line.
+    name: &'static str,
     title: &'static str,
     path: &'static str,
     tls: bool,
     tool: Tool,
 }
 
-const CASES: [Case; 4] = [
-    Case { title: "512 bytes, HTTP/1.1", path: upstream::SMALL, tls: false, tool: Tool::Wrk },
-    Case { title: "64 KiB, HTTP/1.1", path: upstream::LARGE, tls: false, tool: Tool::Wrk },
-    Case { title: "512 bytes, HTTP/1.1 over TLS", path: upstream::SMALL, tls: true, tool: Tool::Wrk },
-    Case { title: "512 bytes, HTTP/2 over TLS", path: upstream::SMALL, tls: true, tool: Tool::H2load },
-];
+impl Case {
+    const fn new(name: &'static str, title: &'static str, path: &'static str, tls: bool, tool: Tool) -> Self {
+        Self { name, title, path, tls, tool }
+    }
+}
+
+const CASES: [Case; 8] = {
+    use Tool::{H2load, Wrk};
+    use upstream::{LARGE, SMALL};
+    [
+        Case::new("h1-small", "512 bytes, HTTP/1.1", SMALL, false, Wrk),
+        Case::new("h1-large", "64 KiB, HTTP/1.1", LARGE, false, Wrk),
+        Case::new("h1-tls-small", "512 bytes, HTTP/1.1 over TLS", SMALL, true, Wrk),
+        Case::new("h1-tls-large", "64 KiB, HTTP/1.1 over TLS", LARGE, true, Wrk),
+        Case::new("h2-small", "512 bytes, HTTP/2", SMALL, false, H2load),
+        Case::new("h2-large", "64 KiB, HTTP/2", LARGE, false, H2load),
+        Case::new("h2-tls-small", "512 bytes, HTTP/2 over TLS", SMALL, true, H2load),
+        Case::new("h2-tls-large", "64 KiB, HTTP/2 over TLS", LARGE, true, H2load),
+    ]
+};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Only these kinds of traffic, separated by commas: `h1-small`, `h2-tls-large` and so on.
+    #[arg(long, value_delimiter = ',', value_name = "CASE")]
+    only: Vec<String>,
+    /// Rounds of each kind of traffic.
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of each round.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+}
 
 /// Figures of one proxy, one per round.
 #[derive(Default)]
@@ -40,11 +75,14 @@ struct Figures {
 }
 
 /// Measures all cases for which the programs are there.
-pub(crate) fn measure(quick: bool, report: &mut Report) -> Result<(), BenchError> {
-    let (rounds, duration) = if quick { (1, Duration::from_secs(2)) } else { (5, Duration::from_secs(5)) };
+pub(crate) fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), BenchError> {
+    let rounds = if arguments.common.quick { 1 } else { arguments.rounds };
+    let duration = Duration::from_secs(arguments.seconds);
     let scratch = Scratch::new()?;
     let upstream = upstream::start()?;
-    for case in &CASES {
+    let is_wanted =
+        |case: &&Case| arguments.only.is_empty() || arguments.only.iter().any(|only| only == case.name);
+    for case in CASES.iter().filter(is_wanted) {
         let section = report.section(case.title);
         if !case.tool.is_there() {
             section.note(format!("SKIPPED: {} is not installed", case.tool.name()));
@@ -54,7 +92,11 @@ pub(crate) fn measure(quick: bool, report: &mut Report) -> Result<(), BenchError
         let mut running = Vec::new();
         for server in Server::ALL {
             if server.is_there() {
-                running.push((server, server.start(scratch.path(), upstream, case.tls)?, Figures::default()));
+                running.push((
+                    server,
+                    server.start(scratch.path(), upstream, case.tls, case.tool)?,
+                    Figures::default(),
+                ));
             } else {
                 section.note(format!("SKIPPED: {} is not installed", server.name()));
                 crate::report::warn(&format!("SKIPPED: {} is not installed", server.name()));
@@ -77,7 +119,6 @@ pub(crate) fn measure(quick: bool, report: &mut Report) -> Result<(), BenchError
                 figures.cpu_us.push(used.as_secs_f64() * 1e6 / load.requests.max(1) as f64);
             }
         }
-        let of = |wanted: Server| running.iter().find(|(server, ..)| *server == wanted);
         for (server, _, figures) in &running {
             section.row(
                 format!("{}: requests per second", server.name()),
@@ -87,9 +128,16 @@ pub(crate) fn measure(quick: bool, report: &mut Report) -> Result<(), BenchError
             );
             section.row(format!("{}: CPU per request", server.name()), "µs", figures.cpu_us.clone(), None);
         }
-        if let (Some((.., ours)), Some((.., theirs))) = (of(Server::Gate), of(Server::HaProxy)) {
-            let ratios = ours.cpu_us.iter().zip(&theirs.cpu_us).map(|(ours, theirs)| ours / theirs);
-            section.row("CPU per request, gate to HAProxy", "", ratios, Some(Goal::MedianAtMost(1.0)));
+        let cpu_us = |wanted: Server| {
+            running.iter().find(|(server, ..)| *server == wanted).map(|(.., figures)| &figures.cpu_us)
+        };
+        let Some(theirs) = cpu_us(Server::HaProxy) else { continue };
+        for (ours, what, goal) in [
+            (Server::Gate, "CPU per request, gate to HAProxy", Some(Goal::MedianAtMost(1.0))),
+            (Server::Shedding, "CPU per request, shedding gate to HAProxy", None),
+        ] {
+            let ours = cpu_us(ours).into_iter().flatten();
+            section.row(what, "", ours.zip(theirs).map(|(ours, theirs)| ours / theirs), goal);
         }
     }
     Ok(())

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{load, write};
+use super::load::{self, Tool};
+use super::write;
 use crate::error::BenchError;
 use crate::{binary, process, scratch};
 
@@ -16,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Server {
     Gate,
+    /// The gate with bounds that are never reached.
+    Shedding,
     HaProxy,
     Nginx,
 }
@@ -28,11 +31,12 @@ pub(super) struct Running {
 }
 
 impl Server {
-    pub(super) const ALL: [Self; 3] = [Self::Gate, Self::HaProxy, Self::Nginx];
+    pub(super) const ALL: [Self; 4] = [Self::Gate, Self::Shedding, Self::HaProxy, Self::Nginx];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::Shedding => "shedding gate",
             Self::HaProxy => "HAProxy",
             Self::Nginx => "nginx",
         }
@@ -41,7 +45,7 @@ impl Server {
     pub(super) fn is_there(self) -> bool {
         match self {
             // Ours must be there: that it is missing is an error where it is started.
-            Self::Gate => true,
+            Self::Gate | Self::Shedding => true,
             Self::HaProxy => load::is_there("haproxy"),
             Self::Nginx => load::is_there("nginx"),
         }
@@ -53,14 +57,20 @@ impl Server {
         scratch: &Path,
         upstream: SocketAddr,
         tls: bool,
+        tool: Tool,
     ) -> Result<Running, BenchError> {
         let port = scratch::free_port()?;
         let certificate = if tls { Some(certificate(scratch)?) } else { None };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut command = match self {
             Self::Gate => gate(upstream, port, certificate.as_deref(), threads)?,
-            Self::HaProxy => haproxy(scratch, upstream, port, certificate.as_deref(), threads)?,
-            Self::Nginx => nginx(scratch, upstream, port, certificate.as_deref(), threads)?,
+            Self::Shedding => {
+                let mut gate = gate(upstream, port, certificate.as_deref(), threads)?;
+                gate.args(["--in-flight-max", "1000", "--queue-max", "1000", "--deadline-ms", "30000"]);
+                gate
+            }
+            Self::HaProxy => haproxy(scratch, upstream, port, &bind(certificate.as_deref(), tool), threads)?,
+            Self::Nginx => nginx(scratch, upstream, port, certificate.as_deref(), tool, threads)?,
         };
         command.current_dir(scratch).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = process::spawn_apart(&mut command).map_err(BenchError::io(self.name()))?;
@@ -146,19 +156,26 @@ fn gate(
     Ok(command)
 }
 
+/// What HAProxy speaks with its clients.
+fn bind(certificate: Option<&Path>, tool: Tool) -> String {
+    match certificate {
+        Some(both) => format!(" ssl crt {} alpn h2,http/1.1", both.display()),
+        None if tool == Tool::H2load => " proto h2".to_owned(),
+        None => String::new(),
+    }
+}
+
 fn haproxy(
     scratch: &Path,
     upstream: SocketAddr,
     port: u16,
-    certificate: Option<&Path>,
+    bind: &str,
     threads: usize,
 ) -> Result<Command, BenchError> {
-    let tls =
-        certificate.map_or_else(String::new, |both| format!(" ssl crt {} alpn h2,http/1.1", both.display()));
     let text = format!(
         "global\n  nbthread {threads}\n  maxconn 4096\n\
          defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 60s\n  http-reuse always\n\
-         frontend f\n  bind 127.0.0.1:{port}{tls}\n  option forwardfor\n  default_backend b\n\
+         frontend f\n  bind 127.0.0.1:{port}{bind}\n  option forwardfor\n  default_backend b\n\
          backend b\n  server s {upstream}\n"
     );
     let file = scratch.join("haproxy.cfg");
@@ -173,6 +190,7 @@ fn nginx(
     upstream: SocketAddr,
     port: u16,
     certificate: Option<&Path>,
+    tool: Tool,
     threads: usize,
 ) -> Result<Command, BenchError> {
     let (listen, tls) = match certificate {
@@ -180,6 +198,7 @@ fn nginx(
             let both = both.display();
             (" ssl http2", format!("ssl_certificate {both}; ssl_certificate_key {both};"))
         }
+        None if tool == Tool::H2load => (" http2", String::new()),
         None => ("", String::new()),
     };
     let (pid, temp) = (scratch.join("nginx.pid"), scratch.join("nginx-temp"));

@@ -3,7 +3,7 @@
 use super::figures::{Figure, Goal, Slice};
 use super::scenes::{self, BURST, DEGRADED, SECOND, STEP, SURGE};
 use super::world::Record;
-use super::{Outcome, compare, with_admission};
+use super::{Outcome, Variant, compare, with_admission};
 use crate::error::BenchError;
 
 /// Answers, of whatever kind, that came after the deadline of their route, in seconds at the worst; and how many.
@@ -13,18 +13,23 @@ pub(crate) fn overruns(outcome: &Outcome) -> Vec<Figure> {
         outcome.experiment.config.routes[usize::from(route)].deadline_us
     };
     let beyond = |record: &Record| record.response_us().saturating_sub(deadline_us(record));
-    let count = outcome.ours.iter().filter(|record| beyond(record) > 0).count();
-    let worst = outcome.ours.iter().map(Record::response_us).max().unwrap_or(0);
-    vec![
+    let count = outcome.ours.records.iter().filter(|record| beyond(record) > 0).count();
+    let worst = outcome.ours.records.iter().map(Record::response_us).max().unwrap_or(0);
+    let mut figures = vec![
         Figure::new("answers after the deadline", count as f64, "", Goal::AtMost(0.0)),
         Figure::new("longest response", worst as f64 / 1e6, "s", Goal::None),
-    ]
+    ];
+    for Variant { name, records } in &outcome.others {
+        let worst = records.iter().map(Record::response_us).max().unwrap_or(0);
+        figures.push(Figure::new(format!("{name}: longest response"), worst as f64 / 1e6, "s", Goal::None));
+    }
+    figures
 }
 
 pub(crate) fn burst(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     let capacity = f64::from(outcome.experiment.in_flight_max) / 3.0;
     let deadline_us = outcome.experiment.config.routes[0].deadline_us;
-    let all = Slice::of(&outcome.ours);
+    let all = Slice::of(&outcome.ours.records);
     let after = all.between(BURST.1 + 1.0, BURST.1 + 61.0);
     let served = after.good(deadline_us).len() as f64 / after.len() as f64;
     // While what the burst left in the server is finished, goodput can be measured against capacity.
@@ -38,7 +43,7 @@ pub(crate) fn burst(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         Goal::AtLeast(95.0),
     ));
     figures.push(Figure::new("goodput in the burst, of capacity", during * 100.0, "%", Goal::AtLeast(95.0)));
-    for (name, records) in outcome.variants() {
+    for Variant { name, records } in outcome.variants() {
         figures.push(recovery(name, records));
     }
     Ok(figures)
@@ -58,7 +63,7 @@ fn recovery(name: &str, records: &[Record]) -> Figure {
 }
 
 pub(crate) fn degraded(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
-    let all = Slice::of(&outcome.ours);
+    let all = Slice::of(&outcome.ours.records);
     let fast = all.stream(1);
     let before = fast.between(20.0, DEGRADED.0).with_status(200).response_s(0.99);
     let during = fast.between(DEGRADED.0, DEGRADED.1).with_status(200).response_s(0.99);
@@ -87,7 +92,7 @@ pub(crate) fn degraded(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         "%",
         Goal::AtLeast(65.0),
     ));
-    for (name, records) in outcome.variants().into_iter().take(2) {
+    for Variant { name, records } in &outcome.others {
         let fast = Slice::of(records).stream(1).between(DEGRADED.0, DEGRADED.1).with_status(200);
         let what = format!("{name}: fast route: p99 while degraded");
         figures.push(Figure::new(what, fast.response_s(0.99) * 1e3, "ms", Goal::None));
@@ -98,14 +103,15 @@ pub(crate) fn degraded(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
 pub(crate) fn surge(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     let deadline_us = outcome.experiment.config.routes[0].deadline_us;
     let mut figures = overruns(outcome);
-    for (name, records) in outcome.variants() {
+    for variant in outcome.variants() {
+        let Variant { name, records } = variant;
         let critical = Slice::of(records).stream(0).between(SURGE.0, SURGE.1);
         let served = critical.good(deadline_us).len() as f64 / critical.len() as f64;
-        let goal = if name == outcome.names[2] { Goal::AtLeast(99.9) } else { Goal::None };
+        let goal = outcome.promised(variant, Goal::AtLeast(99.9));
         let what = format!("{name}: critical requests served in the surge");
         figures.push(Figure::new(what, served * 100.0, "%", goal));
     }
-    let sheddable = Slice::of(&outcome.ours).stream(1).between(SURGE.0 + 5.0, SURGE.1);
+    let sheddable = Slice::of(&outcome.ours.records).stream(1).between(SURGE.0 + 5.0, SURGE.1);
     let rate = sheddable.good(deadline_us).len() as f64 / (SURGE.1 - SURGE.0 - 5.0);
     figures.push(Figure::new("sheddable requests served in the surge", rate, "/s", Goal::AtLeast(100.0)));
     figures.push(Figure::new(
@@ -130,12 +136,13 @@ pub(crate) fn overload(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     }
     let mut figures = overruns(outcome);
     figures.push(Figure::new("goodput at its peak", peak, "/s", Goal::None));
-    for (name, records) in outcome.variants() {
-        let goal = if name == outcome.names[2] { Goal::AtLeast(95.0) } else { Goal::None };
+    for variant in outcome.variants() {
+        let Variant { name, records } = variant;
+        let goal = outcome.promised(variant, Goal::AtLeast(95.0));
         let what = format!("{name}: goodput at ten times the capacity, of the peak");
         figures.push(Figure::new(what, goodput(records) / peak * 100.0, "%", goal));
     }
-    let fate = Slice::of(&outcome.ours).between(10.0, 120.0).same_fate(deadline_us);
+    let fate = Slice::of(&outcome.ours.records).between(10.0, 120.0).same_fate(deadline_us);
     let what = "users for whom 9 of 10 requests have the same fate";
     figures.push(Figure::new(what, fate * 100.0, "%", Goal::AtLeast(90.0)));
     Ok(figures)
@@ -145,12 +152,15 @@ pub(crate) fn overload(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
 /// longer than the server alone would have taken, or in which goodput was below 95 % of the capacity by more than chance.
 pub(crate) fn step(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     let deadline_us = outcome.experiment.config.routes[0].deadline_us;
-    // The 99th percentile of exponential work of 10 ms, and 20 ms of waiting.
-    let limit_s = 0.01 * 100_f64.ln() + 0.02;
-    let capacity = 20_000.0;
+    let stream = &outcome.experiment.scene.streams[0];
+    let work_s = (stream.work)(STEP);
+    // The 99th percentile of the work, and 20 ms of waiting.
+    let limit_s = work_s * if stream.random { 100_f64.ln() } else { 1.0 } + 0.02;
+    let capacity = f64::from(outcome.experiment.in_flight_max) / work_s;
     let window_s = 0.05;
     let mut figures = overruns(outcome);
-    for (name, records) in outcome.variants() {
+    for variant in outcome.variants() {
+        let Variant { name, records } = variant;
         let all = Slice::of(records).between(STEP - 1.0, STEP + 6.0);
         let good = all.good(deadline_us);
         let is_settled = |from_s: f64| {
@@ -163,10 +173,10 @@ pub(crate) fn step(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         let settled: Vec<bool> = (0..250).map(|i| is_settled(STEP + f64::from(i) * 0.02)).collect();
         let took_s = settled.windows(50).position(|second| second.iter().all(|&is_settled| is_settled));
         let took_s = took_s.map_or(f64::INFINITY, |step| step as f64 * 0.02);
-        let goal = if name == outcome.names[2] { Goal::AtMost(1.0) } else { Goal::None };
+        let goal = outcome.promised(variant, Goal::AtMost(1.0));
         figures.push(Figure::new(format!("{name}: until it has settled"), took_s * 1e3, "ms", scaled(goal)));
         let rate = good.answered_between(STEP + 1.0, STEP + 6.0) as f64 / 5.0 / capacity;
-        let goal = if name == outcome.names[2] { Goal::AtLeast(95.0) } else { Goal::None };
+        let goal = outcome.promised(variant, Goal::AtLeast(95.0));
         figures.push(Figure::new(format!("{name}: goodput after it, of capacity"), rate * 100.0, "%", goal));
     }
     Ok(figures)
@@ -182,9 +192,10 @@ fn scaled(goal: Goal) -> Goal {
 pub(crate) fn wrong_cap(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
     let deadline_us = outcome.experiment.config.routes[0].deadline_us;
     let mut figures = overruns(outcome);
-    for (name, records) in outcome.variants() {
+    for variant in outcome.variants() {
+        let Variant { name, records } = variant;
         let good = Slice::of(records).good(deadline_us).answered_between(40.0, 120.0) as f64 / 80.0 / 400.0;
-        let goal = if name == outcome.names[2] { Goal::AtLeast(40.0) } else { Goal::None };
+        let goal = outcome.promised(variant, Goal::AtLeast(40.0));
         let what = format!("{name}: goodput from 30 s on, of what the cores can do");
         figures.push(Figure::new(what, good * 100.0, "%", goal));
     }
@@ -193,7 +204,8 @@ pub(crate) fn wrong_cap(outcome: &Outcome) -> Result<Vec<Figure>, BenchError> {
         ..scenes::wrong_cap(outcome.experiment.scene.seed)
     };
     let fixed = compare(fixed)?;
-    let good = Slice::of(&fixed.ours).good(deadline_us).answered_between(40.0, 120.0) as f64 / 80.0 / 400.0;
+    let good =
+        Slice::of(&fixed.ours.records).good(deadline_us).answered_between(40.0, 120.0) as f64 / 80.0 / 400.0;
     figures.push(Figure::new("admission without adapting: the same", good * 100.0, "%", Goal::None));
     Ok(figures)
 }

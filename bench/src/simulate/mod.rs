@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::error::BenchError;
-use figures::{Figure, Slice};
+use figures::{Figure, Goal, Slice};
 use protection::{Admitted, BoundedFifo, Nothing};
 use scenes::Experiment;
 use world::{Record, play};
@@ -34,20 +34,29 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 }
 
-/// The same scene under three protections; one that was not played has no records.
+/// The same scene under several protections.
 pub(crate) struct Outcome {
-    /// What they are called; the last is ours.
-    pub(crate) names: [&'static str; 3],
     pub(crate) experiment: Experiment,
-    pub(crate) nothing: Vec<Record>,
-    pub(crate) fifo: Vec<Record>,
-    pub(crate) ours: Vec<Record>,
+    /// Those that others have, if any.
+    pub(crate) others: Vec<Variant>,
+    pub(crate) ours: Variant,
+}
+
+/// A protection, and what became of everybody under it.
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    pub(crate) records: Vec<Record>,
 }
 
 impl Outcome {
-    pub(crate) fn variants(&self) -> [(&'static str, &[Record]); 3] {
-        let [nothing, fifo, ours] = self.names;
-        [(nothing, &self.nothing), (fifo, &self.fifo), (ours, &self.ours)]
+    /// All, ours last.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &Variant> {
+        self.others.iter().chain([&self.ours])
+    }
+
+    /// What is promised of ours is promised of nobody else.
+    pub(crate) fn promised(&self, variant: &Variant, goal: Goal) -> Goal {
+        if variant.name == self.ours.name { goal } else { Goal::None }
     }
 }
 
@@ -69,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), BenchError> {
         }
         println!();
         if let Some(directory) = &arguments.plots {
-            plot::write(directory, outcome.experiment.name, &outcome)?;
+            plot::write(directory, outcome.experiment.name, outcome.experiment.title, &outcome)?;
         }
     }
     if missed > 0 {
@@ -96,8 +105,9 @@ fn compare(experiment: Experiment) -> Result<Outcome, BenchError> {
     let mut fifo = BoundedFifo::new(experiment.in_flight_max, experiment.config.queue_max);
     let fifo = play(&experiment.scene, &mut fifo);
     let ours = with_admission(&experiment)?;
-    let names = ["no protection", "bounded queue", "admission"];
-    Ok(Outcome { names, experiment, nothing, fifo, ours })
+    let variant = |name, records| Variant { name, records };
+    let others = vec![variant("no protection", nothing), variant("bounded queue", fifo)];
+    Ok(Outcome { experiment, others, ours: variant("admission", ours) })
 }
 
 fn with_admission(experiment: &Experiment) -> Result<Vec<Record>, BenchError> {
@@ -118,7 +128,7 @@ pub(crate) fn table(outcome: &Outcome) {
         "  {:<26} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "", "requests", "200", "good", "429", "503", "p50 s", "p99 s", "max s"
     );
-    for (name, records) in outcome.variants().into_iter().filter(|(_, records)| !records.is_empty()) {
+    for Variant { name, records } in outcome.variants() {
         for (index, stream) in outcome.experiment.scene.streams.iter().enumerate() {
             let slice = Slice::of(records).stream(index as u16);
             let route = &outcome.experiment.config.routes[usize::from(stream.route)];

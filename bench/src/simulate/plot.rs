@@ -1,10 +1,10 @@
-//! One picture per experiment: response times above, response codes below, the three protections side by side.
+//! One picture per experiment: response times above, response codes below, the protections side by side.
 
 use std::path::Path;
 
-use super::Outcome;
 use super::svg::{Panel, Picture};
 use super::world::Record;
+use super::{Outcome, Variant};
 use crate::error::BenchError;
 
 const WIDTH: f64 = 900.0;
@@ -12,7 +12,8 @@ const LEFT: f64 = 64.0;
 const PLOT: f64 = WIDTH - LEFT - 24.0;
 /// Points of a line.
 const POINTS: usize = 240;
-const COLOURS: [&str; 3] = ["#c0392b", "#d59a1b", "#1f6fb2"];
+const COLOURS: [&str; 3] = ["#c0392b", "#d59a1b", "#7a8a2e"];
+const OURS: &str = "#1f6fb2";
 /// 200 in time, 200 too late, 429, 503, and what had not been answered by then is not there.
 const CODES: [(&str, &str); 4] = [
     ("200 within the deadline", "#4c9f70"),
@@ -22,19 +23,20 @@ const CODES: [(&str, &str); 4] = [
 ];
 
 /// Writes `DIRECTORY/NAME.svg`.
-pub(crate) fn write(directory: &Path, name: &str, outcome: &Outcome) -> Result<(), BenchError> {
+pub(crate) fn write(directory: &Path, name: &str, title: &str, outcome: &Outcome) -> Result<(), BenchError> {
     let path = directory.join(format!("{name}.svg"));
     std::fs::create_dir_all(directory)
         .map_err(BenchError::io(format!("could not create {}", directory.display())))?;
-    std::fs::write(&path, draw(outcome))
+    std::fs::write(&path, draw(title, outcome))
         .map_err(BenchError::io(format!("could not write {}", path.display())))
 }
 
-fn draw(outcome: &Outcome) -> String {
+fn draw(title: &str, outcome: &Outcome) -> String {
     let seconds = outcome.experiment.scene.seconds;
-    let mut picture = Picture::new(WIDTH, 800.0);
-    picture.text(LEFT, 24.0, 15.0, "#111", "start", outcome.experiment.title);
-    let longest = outcome.variants().iter().flat_map(|(_, records)| *records).map(Record::response_us).max();
+    let height = 350.0 + 150.0 * outcome.variants().count() as f64;
+    let mut picture = Picture::new(WIDTH, height);
+    picture.text(LEFT, 24.0, 15.0, "#111", "start", title);
+    let longest = outcome.variants().flat_map(|variant| &variant.records).map(Record::response_us).max();
     let y_max = (longest.unwrap_or(1) as f64 / 1e6).max(0.1) * 1.2;
     let panel = Panel {
         left: LEFT,
@@ -47,16 +49,18 @@ fn draw(outcome: &Outcome) -> String {
         logarithmic: true,
     };
     picture.frame(&panel, "longest response time of those that arrived at a time, in seconds", true);
-    for (index, (name, records)) in outcome.variants().into_iter().enumerate() {
-        picture.line(&panel, &longest_by_arrival(records, seconds), COLOURS[index]);
-        picture.text(LEFT + 470.0 + 130.0 * index as f64, 56.0, 12.0, COLOURS[index], "start", name);
+    // Ours is always blue.
+    let colours = || COLOURS.iter().take(outcome.others.len()).chain([&OURS]);
+    for (index, (variant, colour)) in outcome.variants().zip(colours()).enumerate() {
+        picture.line(&panel, &longest_by_arrival(&variant.records, seconds), colour);
+        picture.text(LEFT + 470.0 + 100.0 * index as f64, 56.0, 12.0, colour, "start", variant.name);
     }
     let deadline_s = outcome.experiment.config.routes[0].deadline_us as f64 / 1e6;
     picture.bound(&panel, deadline_s, "deadline");
     let codes: Vec<_> =
-        outcome.variants().map(|(_, records)| codes_by_time(outcome, records, seconds)).into_iter().collect();
+        outcome.variants().map(|variant| codes_by_time(outcome, &variant.records, seconds)).collect();
     let most = codes.iter().flatten().map(|(_, counts)| counts.iter().sum::<f64>()).fold(1.0, f64::max);
-    for (index, (name, _)) in outcome.variants().into_iter().enumerate() {
+    for (index, Variant { name, .. }) in outcome.variants().enumerate() {
         let top = 350.0 + 150.0 * index as f64;
         let panel = Panel { top, height: 105.0, y_min: 0.0, y_max: most * 1.05, logarithmic: false, ..panel };
         picture.frame(&panel, &format!("{name}: answers per second"), true);
@@ -69,7 +73,7 @@ fn draw(outcome: &Outcome) -> String {
         }
     }
     for (index, (name, colour)) in CODES.iter().enumerate() {
-        picture.text(LEFT + 210.0 * index as f64, 792.0, 12.0, colour, "start", &format!("■ {name}"));
+        picture.text(LEFT + 210.0 * index as f64, height - 8.0, 12.0, colour, "start", &format!("■ {name}"));
     }
     picture.finish()
 }

@@ -14,6 +14,10 @@ mod token;
 
 use clap::Parser;
 
+/// See docs/decisions/0006: a tenth of what a request costs the gate.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let arguments = commands::Arguments::parse();
     let code = match commands::run(arguments) {

@@ -1,5 +1,6 @@
 //! The handle through which the rest of Freezeframe sees and steers the gate, from any thread.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -131,16 +132,24 @@ impl Gate {
 
     fn start_worker(&self, index: usize, listener: std::net::TcpListener) -> Result<(), GateError> {
         let start = |source| GateError::Start { source };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
-        let listener = {
-            let _context = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(start)?
-        };
         let shared = Arc::clone(&self.inner.shared);
-        let thread = std::thread::Builder::new().name(format!("gate-{index}"));
-        let thread = thread.spawn(move || worker::run(&runtime, listener, shared, index)).map_err(start)?;
+        let (said, heard) = std::sync::mpsc::sync_channel(1);
+        let life = move || {
+            // A local runtime lives and dies on its thread.
+            let begun = worker::runtime(listener);
+            let (begun, told) = match begun {
+                Ok(begun) => (Some(begun), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Who asked may have given up meanwhile; the gate has been stopped then.
+            let _ = said.send(told);
+            if let Some((runtime, listener)) = begun {
+                worker::run(&runtime, listener, shared, index);
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("gate-{index}")).spawn(life).map_err(start)?;
         lock(&self.inner.threads).push(thread);
-        Ok(())
+        heard.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())).map_err(start)
     }
 
     /// Where clients can connect.

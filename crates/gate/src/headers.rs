@@ -37,6 +37,9 @@ const NOT_FROM_CLIENTS: [&str; 8] = [
 /// Fields between two neighbours, besides those that `Connection` names. (`Proxy-Status`, RFC 9209, is not one of them.)
 const PROXY_FIELDS: [&str; 2] = ["proxy-connection", "proxy-authentication-info"];
 
+/// Fields that a request gets on its way: where it came from, its trace and its time.
+const FIELDS_ADDED: usize = 6;
+
 /// What one pass over the fields found.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
@@ -170,6 +173,8 @@ impl Survey {
         let trailers = self.te && names_trailers(&parts.headers);
         let protocol = if upgrade { parts.headers.get(UPGRADE).cloned() } else { None };
         let headers = &mut parts.headers;
+        // The map grows once, not twice.
+        headers.reserve(FIELDS_ADDED);
         self.strip(headers);
         if self.cookies > 1 && parts.version == Version::HTTP_2 {
             join_cookies(headers);
@@ -319,15 +324,16 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, tunnel: bool) -> Result<
 
 /// Removes `Connection` and the fields that it names, except those without which a message loses its meaning.
 fn strip_named(headers: &mut HeaderMap) {
-    let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).into_iter().cloned().collect();
+    let lines = headers.get_all(CONNECTION).into_iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    // The usual options name no field of their own: mostly, nothing is collected.
+    let is_usual =
+        |option: &&[u8]| option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close");
+    let named =
+        options.filter(|option| !is_usual(option)).filter_map(|option| HeaderName::from_bytes(option).ok());
+    let named: Vec<HeaderName> = named.collect();
     headers.remove(CONNECTION);
-    for option in lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
-        let option = option.trim_ascii();
-        // The usual options name no field of their own.
-        if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
-            continue;
-        }
-        let Ok(name) = HeaderName::from_bytes(option) else { continue };
+    for name in named {
         if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE].contains(&name) {
             headers.remove(name);
         }

@@ -30,6 +30,7 @@ mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod gather;
 mod headers;
 mod health;
 mod journey;

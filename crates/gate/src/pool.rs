@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::admission::Pocket;
 use crate::body::RequestBody;
 use crate::route::Instance;
+use crate::timer::LentTimers;
 use crate::upstream::UpstreamStream;
 use crate::worker::{LocalSpawner, Worker};
 
@@ -140,7 +141,7 @@ impl Connection {
         let stream = timeout(config.connect_timeout(), connecting).await.map_err(late)?;
         let io = TokioIo::new(stream.map_err(ConnectError::Io)?);
         let sender = if instance.h2c {
-            let handshake = http2::Builder::new(LocalSpawner).timer(TokioTimer::new()).handshake(io);
+            let handshake = http2::Builder::new(LocalSpawner).timer(LentTimers).handshake(io);
             let (sender, connection) = handshake.await.map_err(ConnectError::Handshake)?;
             spawn_local(connection);
             worker.pool.shelve(instance, Sender::Http2(sender.clone()));

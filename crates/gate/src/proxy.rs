@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     };
     flight.takes(&route);
     let time = [route.deadline, deadline_ms.map(Duration::from_millis)].into_iter().flatten().min();
-    let mut deadline = Deadline::new(&link.worker, time.and_then(|time| flight.since().checked_add(time)));
+    let mut deadline = Deadline::new(time.and_then(|time| flight.since().checked_add(time)));
     let may_repeat = survey.idempotency_key || headers::is_idempotent(&parts.method);
     let is_short = survey.announces_at_most(link.worker.shared.config.retry_body_bytes);
     let mut intake = Intake { body, read: None };

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::gather;
+
 /// What stands before the path of a Unix socket.
 const UNIX: &str = "unix:";
 /// Longest path of a Unix socket, in bytes (`sun_path` with its final NUL has 108 on Linux).
@@ -118,8 +120,8 @@ impl AsyncWrite for UpstreamStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tcp(stream) => gather::poll_write(Pin::new(stream), cx, slices),
+            Self::Unix(stream) => gather::poll_write(Pin::new(stream), cx, slices),
         }
     }
 

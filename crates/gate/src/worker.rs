@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::access_log::LogBuffer;
@@ -29,13 +29,15 @@ use crate::gate::Shared;
 use crate::headers::Origin;
 use crate::pace::Paces;
 use crate::pool::Pool;
-use crate::timer::Timers;
+use crate::timer::LentTimers;
 use crate::{errand, health, proxy};
 
 /// Streams that an HTTP/2 client has reset before they were looked at, and streams that were reset because of its errors, for
 /// which the connection is kept.
 const RESETS_PENDING_MAX: usize = 20;
 const ERRORS_MAX: usize = 64;
+/// Fields of a request that the HTTP library takes where it is told nothing else.
+const HEADERS_MAX_OF_LIBRARY: usize = 100;
 /// Resets are counted over so many seconds.
 const RESETS_OVER_S: f32 = 10.0;
 /// Pause after the system refused to accept a connection (for want of file descriptors, most likely).
@@ -49,7 +51,6 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
-    pub(crate) timers: Timers,
     pub(crate) paces: Paces,
     pub(crate) log: LogBuffer,
     http1: http1::Builder,
@@ -123,11 +124,24 @@ impl Drop for Link {
     }
 }
 
-/// The thread's whole life.
-pub(crate) fn run(runtime: &Runtime, listener: TcpListener, shared: Arc<Shared>, index: usize) {
+/// A runtime for this thread alone, and the listener on it.
+///
+/// # Errors
+/// The system has no more file descriptors.
+pub(crate) fn runtime(listener: std::net::TcpListener) -> io::Result<(LocalRuntime, TcpListener)> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build_local(LocalOptions::default())?;
+    let listener = {
+        let _context = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    Ok((runtime, listener))
+}
+
+/// The thread's whole life, on a runtime of its own.
+pub(crate) fn run(runtime: &LocalRuntime, listener: TcpListener, shared: Arc<Shared>, index: usize) {
     let worker = Rc::new(Worker::new(shared, index));
-    let local = LocalSet::new();
-    local.block_on(runtime, async {
+    runtime.block_on(async {
         spawn_local(Rc::clone(&worker).keep_house());
         if index == 0 {
             spawn_local(health::probe_all(Rc::clone(&worker)));
@@ -145,14 +159,14 @@ impl Worker {
         let header_timeout = shared.config.header_timeout();
         let limits = &shared.config.limits;
         let mut http1 = http1::Builder::new();
-        http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            .max_buf_size(limits.head_bytes_max);
-        http1.max_headers(limits.headers_max);
+        http1.timer(LentTimers).header_read_timeout(header_timeout).max_buf_size(limits.head_bytes_max);
+        // With a number of its own, the library makes room for all of them anew for each request.
+        if limits.headers_max != HEADERS_MAX_OF_LIBRARY {
+            http1.max_headers(limits.headers_max);
+        }
         let mut http2 = http2::Builder::new(LocalSpawner);
         http2
-            .timer(TokioTimer::new())
+            .timer(LentTimers)
             .keep_alive_interval(header_timeout)
             .max_concurrent_streams(limits.h2_streams_max)
             .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
@@ -162,7 +176,6 @@ impl Worker {
             index,
             shared,
             pool: Pool::default(),
-            timers: Timers::default(),
             paces: Paces::default(),
             log: LogBuffer::default(),
             http1,
