@@ -2,12 +2,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use freezeframe_histogram::Series;
-use freezeframe_model::{Capture, EvaluateError, Incident, IncidentId, InstanceView, Question, Variable};
+use freezeframe_model::{
+    Capture, EvaluateError, Incident, IncidentId, InstanceView, Question, Record, Sightings, Variable,
+};
 
 /// A future on the heap, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An incident and what was captured of it. Captures are large and do not change: they are shared.
+pub type Known = (Incident, Option<Arc<Capture>>);
 
 /// What a person can do to a held process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +115,19 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ControlError::Failed`] where it cannot be read.
-    fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError>;
+    fn incident(&self, id: IncidentId) -> Result<Option<Known>, ControlError>;
+
+    /// What people wrote and did about an incident; empty where there is none of that number.
+    ///
+    /// # Errors
+    /// [`ControlError::Failed`] where it cannot be read.
+    fn record(&self, id: IncidentId) -> Result<Record, ControlError>;
+
+    /// What is known of an incident's fingerprint and build from before it.
+    ///
+    /// # Errors
+    /// [`ControlError::Failed`] where it cannot be read.
+    fn sightings(&self, incident: &Incident) -> Result<Sightings, ControlError>;
 
     /// How long requests through the gate took: histograms with the labels `route`, `outcome` and `part`.
     fn durations(&self) -> Vec<Series>;

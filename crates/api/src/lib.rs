@@ -11,12 +11,14 @@ mod control;
 pub mod dto;
 mod http;
 mod measured;
+mod overview;
 mod page;
+mod section;
 mod serve;
 pub mod words;
 
 pub use access::{Access, Caller, Door};
-pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
 pub use dto::{IncidentList, IncidentView, InstanceList};
 pub use http::router;
 pub use measured::{GateControl, gate_router};

@@ -6,7 +6,7 @@ pub use tasks::{TaskGroup, task_activity, task_counts, task_groups, task_ids, ta
 
 use freezeframe_model::{
     Capture, Exchange, Frame, FrameKind, Incident, IncidentState, Loss, NetworkCut, Outcome, RequestMatch,
-    Thread, ThreadState, Timestamp,
+    Thread, ThreadState, Timestamp, Timings,
 };
 use time::OffsetDateTime;
 
@@ -201,6 +201,21 @@ pub fn outcome(exchange: &Exchange) -> String {
         Outcome::Refused(_) => "refused by the gate".to_owned(),
     };
     if exchange.retried { format!("{outcome}, retried") } else { outcome }
+}
+
+/// Milestones after the trap that were reached: name, words, and microseconds after it.
+pub fn milestones(timings: &Timings) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    let all = [
+        ("stopped", "every thread stopped", timings.stopped_us),
+        ("fingerprinted", "fingerprint known", timings.fingerprinted_us),
+        ("unrouted", "out of routing", timings.unrouted_us),
+        ("replaced", "replaced", timings.replaced_us),
+        ("resumed", "other threads run on", timings.resumed_us),
+        ("captured", "frames and values decoded", timings.captured_us),
+        ("held", "held", timings.held_us),
+        ("stored", "stored", timings.stored_us),
+    ];
+    all.into_iter().filter_map(|(name, title, us)| Some((name, title, us?)))
 }
 
 /// What is missing: the incident's own losses, then those of the capture that it does not repeat.

@@ -79,6 +79,9 @@ pub struct FailingRequest {
     pub in_flight: u32,
     /// Last exchanges of the same user session, oldest first.
     pub journey: Vec<Exchange>,
+    /// What else was in flight on the instance at the trap, in part where there was much; while the failing request is not recognised it
+    /// is among these.
+    pub others: Vec<InFlight>,
 }
 
 impl FailingRequest {

@@ -14,6 +14,7 @@ mod instance;
 mod log;
 mod path;
 mod question;
+mod record;
 
 pub use access::{Account, ParseRoleError, Role, Roles, ScriptToken, is_name};
 pub use capture::{
@@ -30,3 +31,4 @@ pub use instance::{ExitReason, InstanceRole, InstanceView};
 pub use log::{LogLine, Stream};
 pub use path::{path_of, step};
 pub use question::{Answer, EvaluateError, Obstacle, Question};
+pub use record::{AuditEntry, Note, Owner, Record, Sightings};

@@ -1,7 +1,7 @@
 //! Who did what: every action and every look behind a redaction. Append-only for callers, bounded in size.
 
-use freezeframe_model::{IncidentId, Timestamp};
-use rusqlite::params;
+use freezeframe_model::{AuditEntry, IncidentId, Timestamp};
+use rusqlite::{Connection, Params, params};
 
 use crate::{Store, StoreError, rows};
 
@@ -11,21 +11,6 @@ const MAX_ENTRIES: i64 = 100_000;
 const MAX_NAME: usize = 256;
 /// Characters that are kept of `detail`.
 const MAX_DETAIL: usize = 4096;
-
-/// One action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// When it was recorded.
-    pub at: Timestamp,
-    /// The person or part that acted.
-    pub who: String,
-    /// The action, for example `release`.
-    pub what: String,
-    /// The incident acted upon, where there is one.
-    pub incident: Option<IncidentId>,
-    /// Anything else.
-    pub detail: String,
-}
 
 impl Store {
     /// Records an action, durably. Texts are shortened to 256 (`who`, `what`) and 4096 (`detail`) characters.
@@ -50,26 +35,41 @@ impl Store {
     /// The last `limit` actions, newest first.
     pub fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let state = self.lock();
-        let read = || {
-            let sql = "SELECT at, who, what, incident, detail FROM audit ORDER BY id DESC LIMIT ?1";
-            let mut statement = state.db.prepare_cached(sql)?;
-            let rows = statement.query_map([rows::signed(limit as u64)], |row| {
-                let incident = row.get::<_, Option<i64>>(3)?.and_then(|id| u64::try_from(id).ok());
-                Ok(AuditEntry {
-                    at: Timestamp(row.get(0)?),
-                    who: row.get(1)?,
-                    what: row.get(2)?,
-                    incident: incident.map(IncidentId),
-                    detail: row.get(4)?,
-                })
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(StoreError::database("read the audit log"))
+        let sql = "ORDER BY id DESC LIMIT ?1";
+        let read = entries(&state.db, sql, [rows::signed(limit as u64)]);
+        read.map_err(StoreError::database("read the audit log"))
     }
 }
 
-pub(crate) fn append(db: &rusqlite::Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
+/// The last `limit` actions on one incident, oldest first.
+pub(crate) fn of_incident(
+    db: &Connection,
+    id: IncidentId,
+    limit: usize,
+) -> rusqlite::Result<Vec<AuditEntry>> {
+    let sql = "WHERE incident = ?1 ORDER BY id DESC LIMIT ?2";
+    let mut newest_first = entries(db, sql, params![rows::key(id), rows::signed(limit as u64)])?;
+    newest_first.reverse();
+    Ok(newest_first)
+}
+
+fn entries(db: &Connection, rest: &str, values: impl Params) -> rusqlite::Result<Vec<AuditEntry>> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT at, who, what, incident, detail FROM audit {rest}"))?;
+    let rows = statement.query_map(values, |row| {
+        let incident = row.get::<_, Option<i64>>(3)?.and_then(|id| u64::try_from(id).ok());
+        Ok(AuditEntry {
+            at: Timestamp(row.get(0)?),
+            who: row.get(1)?,
+            what: row.get(2)?,
+            incident: incident.map(IncidentId),
+            detail: row.get(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(crate) fn append(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
     let sql = "INSERT INTO audit (at, who, what, incident, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
     let incident = entry.incident.map(rows::key);

@@ -28,17 +28,18 @@ mod error;
 mod format;
 mod medium;
 mod place;
+mod record;
 mod recover;
 mod room;
 mod rows;
 mod store;
 mod transfer;
 
-pub use audit::AuditEntry;
 pub use container::read_capsule;
 pub use core_file::CoreFile;
 pub use error::StoreError;
-pub use store::{Quota, Store, Usage};
+pub use freezeframe_model::AuditEntry;
+pub use store::{CaptureVersion, Quota, Store, Usage};
 
 #[cfg(test)]
 mod tests;

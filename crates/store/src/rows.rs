@@ -72,7 +72,7 @@ pub(crate) fn key(id: IncidentId) -> i64 {
     i64::try_from(id.0).unwrap_or(-1)
 }
 
-fn unsigned(value: i64) -> u64 {
+pub(crate) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 

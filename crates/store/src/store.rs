@@ -49,6 +49,22 @@ pub struct Usage {
     pub incidents: u64,
 }
 
+/// Which capture is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureVersion {
+    inode: u64,
+    /// Compressed.
+    bytes: u64,
+    changed: i64,
+}
+
+impl CaptureVersion {
+    /// Bytes of the file, which is compressed about ten times.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+}
+
 /// The data directory. Clones share one connection; all methods block.
 #[derive(Clone)]
 pub struct Store {
@@ -194,6 +210,16 @@ impl Store {
             Some((file, _)) => format::decode_capture(file, &format!("the capture of {id}")).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Tells one stored capture from another: it changes whenever [`capture`](Self::capture) would answer something else. `None` where
+    /// there is none.
+    pub fn capture_version(&self, id: IncidentId) -> Result<Option<CaptureVersion>, StoreError> {
+        use std::os::unix::fs::MetadataExt;
+        let Some((file, bytes)) = self.inner.capsules.open(id, CAPTURE_FILE)? else { return Ok(None) };
+        let metadata = file.metadata().map_err(StoreError::io("read", &self.inner.capsules.directory(id)))?;
+        // A capture is replaced as a whole, by a new file.
+        Ok(Some(CaptureVersion { inode: metadata.ino(), bytes, changed: metadata.mtime_nsec() }))
     }
 
     /// Path of the zstd-compressed ELF core, where one was kept.

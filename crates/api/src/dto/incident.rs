@@ -64,6 +64,7 @@ pub struct IncidentView {
 
 /// The program location of an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SiteShape {
     /// Demangled function name.
@@ -76,36 +77,46 @@ pub struct SiteShape {
 
 /// Milestones after the trap in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct TimingsMs {
     /// All threads stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub stopped: Option<f64>,
     /// Fingerprint known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub fingerprinted: Option<f64>,
     /// Out of routing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub unrouted: Option<f64>,
     /// Another instance serves in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub replaced: Option<f64>,
     /// Memory copied, the other threads run on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub resumed: Option<f64>,
     /// Frames and values decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub captured: Option<f64>,
     /// Drained, frozen, cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub held: Option<f64>,
     /// Capsule durable.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub stored: Option<f64>,
 }
 
 /// How a process is held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct HoldShape {
     /// `none`, `frozen`, `stopped`.
@@ -122,6 +133,7 @@ pub struct HoldShape {
 
 /// One thing that is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct LossShape {
     /// What is missing.
@@ -132,6 +144,7 @@ pub struct LossShape {
 
 /// A line of source text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SourceLineShape {
     /// Counted from 1.
@@ -142,6 +155,7 @@ pub struct SourceLineShape {
 
 /// The newest incidents: `freezeframe-incidents/1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct IncidentList {
     /// `freezeframe-incidents/1`.
@@ -152,6 +166,7 @@ pub struct IncidentList {
 
 /// An incident as a line of a list; the fields mean the same as in [`IncidentView`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct IncidentSummary {
     /// `INC-42`.

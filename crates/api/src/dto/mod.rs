@@ -2,25 +2,42 @@
 //!
 //! Missing fields are read as empty, so that an older client understands a newer daemon and the other way round.
 
+mod event;
+mod fleet;
 mod gate;
 mod incident;
 mod instance;
+mod overview;
 mod question;
+mod record;
 mod request;
+mod section;
 mod session;
+mod source;
 mod task;
 mod thread;
+#[cfg(test)]
+mod typescript;
 
+pub use event::{EndEvent, HelloEvent, LiveEvent, ResyncEvent};
+pub use fleet::{FleetAnswer, FleetInstance, GateService, HistoryAnswer, HistoryColumn, HistoryMarker};
 pub use gate::{GateStatus, ServiceShape, UpstreamShape};
 pub use incident::{
     HoldShape, IncidentList, IncidentSummary, IncidentView, LossShape, SiteShape, SourceLineShape, TimingsMs,
 };
 pub use instance::{InstanceList, InstanceShape};
+pub use overview::{ImpactShape, Overview, SectionHead, StatusShape};
 pub use question::{ExpressionShape, InspectBody, ValueAnswer};
+pub use record::{AuditList, AuditShape, NoteBody, NoteList, NoteShape, OwnerAnswer};
 pub use request::{ExchangeShape, LogShape, RequestShape};
+pub use section::{
+    MilestoneShape, ModuleShape, MomentShape, RequestLine, SectionItems, SectionPage, ThreadLine,
+};
 pub use session::{LoginBody, SessionAnswer};
+pub use source::SourceAnswer;
 pub use task::TaskShape;
-pub use thread::{BlockedOnShape, FrameShape, ThreadShape, VariableShape};
+pub(crate) use thread::Room;
+pub use thread::{BlockedOnShape, FrameShape, ThreadAnswer, ThreadShape, VariableShape};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +45,7 @@ use crate::{Act, ActOutcome};
 
 /// Answer to an action.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ActionAnswer {
     /// `freezeframe-action/1`.
@@ -54,17 +72,20 @@ impl ActionAnswer {
 
 /// Body of every answer that is not 2xx.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ErrorAnswer {
     /// What went wrong.
     pub error: ErrorShape,
     /// The same as RFC 9457 has it; only where an expression has no value (`application/problem+json`).
     #[serde(flatten)]
+    #[cfg_attr(test, ts(skip))]
     pub details: Option<ProblemDetails>,
 }
 
 /// Problem details (RFC 9457, section 3.1); the type is `about:blank`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProblemDetails {
     /// Words of the status.
     pub title: String,
@@ -76,6 +97,7 @@ pub struct ProblemDetails {
 
 /// What went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ErrorShape {
     /// `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`.
@@ -86,11 +108,13 @@ pub struct ErrorShape {
     pub hints: Vec<String>,
     /// Where an expression has no value: which part of it is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub expression: Option<ExpressionShape>,
 }
 
 /// Body of `POST …/extend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct ExtendBody {
     /// Milliseconds to add to the lease.
@@ -99,6 +123,7 @@ pub struct ExtendBody {
 
 /// Body of `POST …/core`; there need not be any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default, deny_unknown_fields)]
 pub struct CoreBody {
     /// Which kinds of memory, by the bits of `coredump_filter` (core(5)); `store.core_filter`.
@@ -107,6 +132,7 @@ pub struct CoreBody {
 
 /// Body of `POST …/hand-over`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct HandOverBody {
     /// Process id of the client that asks for the process.

@@ -7,6 +7,7 @@ use crate::words::rfc3339;
 
 /// The request that failed; method, path and traceparent are null where it was not recognised.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct RequestShape {
     /// HTTP method.
@@ -25,6 +26,7 @@ pub struct RequestShape {
 
 /// A request that is over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ExchangeShape {
     /// When the gate passed it on: RFC 3339.
@@ -51,6 +53,7 @@ pub struct ExchangeShape {
 
 /// One line that an instance wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct LogShape {
     /// When it was read: RFC 3339.
@@ -62,7 +65,7 @@ pub struct LogShape {
 }
 
 /// How the failing request was recognised, as in JSON.
-fn matched_by(matched: RequestMatch) -> &'static str {
+pub(super) fn matched_by(matched: RequestMatch) -> &'static str {
     match matched {
         RequestMatch::Span => "span",
         RequestMatch::OnlyOne => "only_one",

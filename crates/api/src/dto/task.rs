@@ -7,6 +7,7 @@ use super::{FrameShape, SiteShape};
 
 /// One asynchronous task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct TaskShape {
     /// The runtime's id of it; null where it keeps none.
@@ -27,6 +28,13 @@ pub struct TaskShape {
 
 impl From<&Task> for TaskShape {
     fn from(task: &Task) -> Self {
+        Self { frames: task.frames.iter().map(FrameShape::from).collect(), ..Self::bare(task) }
+    }
+}
+
+impl TaskShape {
+    /// Without its stack.
+    pub(crate) fn bare(task: &Task) -> Self {
         Self {
             id: task.id,
             name: task.name.clone(),
@@ -41,7 +49,7 @@ impl From<&Task> for TaskShape {
             spawned_at: task.spawned_at.as_ref().map(SiteShape::from),
             waits_for: task.waits_for.clone(),
             thread: task.thread,
-            frames: task.frames.iter().map(FrameShape::from).collect(),
+            frames: Vec::new(),
         }
     }
 }

@@ -130,7 +130,7 @@ impl Shared {
             return Err(Problem::BadRequest("the expression is too long".to_owned()));
         }
         let (incident, capture) = self.incident(id).await?;
-        let (thread, frame) = words::default_frame(&incident, capture.as_ref(), body.thread, body.frame);
+        let (thread, frame) = words::default_frame(&incident, capture.as_deref(), body.thread, body.frame);
         let question = Question {
             thread,
             frame,

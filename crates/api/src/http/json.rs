@@ -44,7 +44,7 @@ pub(super) async fn incident(
     Path(id): Path<String>,
 ) -> Result<Json<IncidentView>, Problem> {
     let (incident, capture) = shared.incident(&id).await?;
-    Ok(Json(IncidentView::from((&incident, capture.as_ref()))))
+    Ok(Json(IncidentView::from((&incident, capture.as_deref()))))
 }
 
 /// `GET /api/v1/instances`

@@ -7,6 +7,7 @@ mod json;
 mod login;
 mod pages;
 mod problem;
+mod read;
 
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ use axum::handler::Handler;
 use axum::http::{Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
-use freezeframe_model::{Capture, Incident, IncidentId};
+use freezeframe_model::IncidentId;
 
 use crate::access::Need;
-use crate::control::{Act, ActOutcome, Control, ControlError};
+use crate::control::{Act, ActOutcome, Control, ControlError, Known};
 use crate::{Access, page};
 use problem::Problem;
 
@@ -83,6 +84,9 @@ fn routes() -> Vec<Route> {
         post(KNOWN, "/api/v1/logout", login::log_out),
         get(VIEW, "/api/v1/incidents", json::incidents),
         get(VIEW, "/api/v1/incidents/{id}", json::incident),
+        get(VIEW, "/api/v1/incidents/{id}/overview", read::overview),
+        get(VIEW, "/api/v1/incidents/{id}/sections/{name}", read::section),
+        get(VIEW, "/api/v1/incidents/{id}/threads/{tid}", read::thread),
         post(VIEW, "/api/v1/incidents/{id}/inspect", inspect::value),
         post(REVEAL, "/api/v1/incidents/{id}/reveal", inspect::reveal),
         post(ACT, "/api/v1/incidents/{id}/{act}", json::act),
@@ -121,7 +125,7 @@ impl Shared {
     }
 
     /// Reads the incident that a path names.
-    async fn incident(&self, id: &str) -> Result<(Incident, Option<Capture>), Problem> {
+    async fn incident(&self, id: &str) -> Result<Known, Problem> {
         let id = incident_id(id)?;
         self.read(move |control| control.incident(id)).await?.ok_or(Problem::Control(ControlError::NotFound))
     }

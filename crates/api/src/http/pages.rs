@@ -51,7 +51,8 @@ pub(super) async fn incident(
     let done = query.ok().and_then(|Query(query)| query.done).and_then(|done| notice(&done));
     match shared.incident(&id).await {
         Ok((incident, capture)) => {
-            Html(page::incident(&incident, capture.as_ref(), done, Timestamp::now(), viewer)).into_response()
+            Html(page::incident(&incident, capture.as_deref(), done, Timestamp::now(), viewer))
+                .into_response()
         }
         Err(problem) => show(&problem, viewer),
     }

@@ -80,24 +80,12 @@ pub(super) fn not_captured(h: &mut Html, incident: &Incident, capture: Option<&C
 /// How the time went, and what identifies the error.
 pub(super) fn identity(h: &mut Html, incident: &Incident) {
     h.raw("<section class=\"card\"><h2>After the trap</h2><table class=\"facts\"><tbody>");
-    let timings = &incident.timings;
-    for (what, us) in [
-        ("every thread stopped", timings.stopped_us),
-        ("fingerprint known", timings.fingerprinted_us),
-        ("out of routing", timings.unrouted_us),
-        ("replaced", timings.replaced_us),
-        ("other threads run on", timings.resumed_us),
-        ("frames and values decoded", timings.captured_us),
-        ("held", timings.held_us),
-        ("stored", timings.stored_us),
-    ] {
-        if let Some(us) = us {
-            h.raw("<tr><th scope=\"row\">")
-                .raw(what)
-                .raw("</th><td class=\"number\">")
-                .text(words::duration_us(us));
-            h.raw("</td></tr>");
-        }
+    for (_, what, us) in words::milestones(&incident.timings) {
+        h.raw("<tr><th scope=\"row\">")
+            .raw(what)
+            .raw("</th><td class=\"number\">")
+            .text(words::duration_us(us));
+        h.raw("</td></tr>");
     }
     h.raw("</tbody></table><h3>Fingerprint</h3><p><code class=\"wrap\">").text(incident.fingerprint);
     h.raw("</code></p><h3>Build</h3><p><code class=\"wrap\">").text(&incident.build_id).raw("</code></p>");

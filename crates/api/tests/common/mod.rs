@@ -3,14 +3,17 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
 use freezeframe_histogram::{Histogram, Series};
-use freezeframe_model::{Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question};
+use freezeframe_model::{
+    Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question, Record, Sightings,
+    Timestamp,
+};
 
 mod sample;
-pub use sample::{AT, sample};
+pub use sample::{AT, record, sample};
 
 /// A daemon with one incident.
 pub struct Fake {
@@ -23,7 +26,8 @@ pub struct Fake {
     /// What the next action leads to.
     pub answer: Mutex<Result<ActOutcome, ControlError>>,
     incident: Incident,
-    capture: Capture,
+    capture: Arc<Capture>,
+    record: Mutex<Record>,
 }
 
 impl Fake {
@@ -35,8 +39,9 @@ impl Fake {
             questions: Mutex::default(),
             inspected: Mutex::new(Err(ControlError::NotFound)),
             answer: Mutex::new(answer),
+            record: Mutex::new(record(&incident.service)),
             incident,
-            capture,
+            capture: Arc::new(capture),
         }
     }
 }
@@ -46,8 +51,21 @@ impl Control for Fake {
         Ok(std::iter::repeat_n(self.incident.clone(), 2).take(limit).collect())
     }
 
-    fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
-        Ok((id == self.incident.id).then(|| (self.incident.clone(), Some(self.capture.clone()))))
+    fn incident(&self, id: IncidentId) -> Result<Option<Known>, ControlError> {
+        Ok((id == self.incident.id).then(|| (self.incident.clone(), Some(Arc::clone(&self.capture)))))
+    }
+
+    fn record(&self, _: IncidentId) -> Result<Record, ControlError> {
+        Ok(self.record.lock().unwrap().clone())
+    }
+
+    fn sightings(&self, incident: &Incident) -> Result<Sightings, ControlError> {
+        Ok(Sightings {
+            first_seen: incident.captured_at,
+            seen_before: 0,
+            build_since: Some(Timestamp(incident.captured_at.0 - 38 * 60_000_000)),
+            revision: None,
+        })
     }
 
     fn durations(&self) -> Vec<Series> {

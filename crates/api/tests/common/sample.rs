@@ -3,10 +3,10 @@
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
 use freezeframe_model::{
-    BlockedOn, BuildId, Capture, Exchange, FailingRequest, Fingerprint, Frame, FrameKind, HoldFacts,
-    HoldStrength, InFlight, Incident, IncidentId, IncidentKind, IncidentState, InstanceId, LogLine, Loss,
-    Module, NetworkCut, Outcome, RequestMatch, Site, SourceLine, Stream, Task, TaskState, Thread,
-    ThreadState, Timestamp, Timings, Value, Variable, VariableRole,
+    AuditEntry, BlockedOn, BuildId, Capture, Exchange, FailingRequest, Fingerprint, Frame, FrameKind,
+    HoldFacts, HoldStrength, InFlight, Incident, IncidentId, IncidentKind, IncidentState, InstanceId,
+    LogLine, Loss, Module, NetworkCut, Note, Outcome, Owner, Record, RequestMatch, Site, SourceLine, Stream,
+    Task, TaskState, Thread, ThreadState, Timestamp, Timings, Value, Variable, VariableRole,
 };
 
 /// 2026-11-21T03:11:58.042567Z
@@ -70,6 +70,7 @@ pub fn sample(t: impl Fn(&str) -> String) -> (Incident, Capture) {
             request: Some(request("POST", "/checkout", 6_000)),
             matched_by: RequestMatch::Memory,
             in_flight: 3,
+            others: vec![request("GET", "/products", 2_000), request("GET", "/cart", 1_000)],
             journey: vec![
                 exchange("GET", "/cart", 18_000_000, 200, Outcome::Answered),
                 exchange(
@@ -91,6 +92,31 @@ pub fn sample(t: impl Fn(&str) -> String) -> (Incident, Capture) {
         not_captured: vec![Loss { what: t("network cut"), why: t("missing CAP_NET_ADMIN") }],
     };
     (incident, capture(site, t))
+}
+
+/// What people wrote and did about it; `t` is a text that comes from outside.
+pub fn record(t: &str) -> Record {
+    let entry = |after_ms, who: &str, what: &str, detail: &str| AuditEntry {
+        at: AT.plus_ms(after_ms),
+        who: who.to_owned(),
+        what: what.to_owned(),
+        incident: Some(IncidentId(42)),
+        detail: detail.to_owned(),
+    };
+    Record {
+        owner: Some(Owner { who: "ada".to_owned(), at: AT.plus_ms(60_000) }),
+        notes: vec![Note {
+            id: 1,
+            at: AT.plus_ms(90_000),
+            who: "ada".to_owned(),
+            text: format!("rates of {t} are empty since the import"),
+        }],
+        audit: vec![
+            entry(2_300, "freezeframe", "alert", "delivered to pager"),
+            entry(60_000, "ada", "acknowledge", ""),
+            entry(70_000, "ada", "extend", "instance 2"),
+        ],
+    }
 }
 
 fn capture(site: Site, t: impl Fn(&str) -> String) -> Capture {

@@ -1,12 +1,15 @@
 //! The daemon as the API sees it.
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected};
+use std::sync::Arc;
+
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
 use freezeframe_histogram::Series;
-use freezeframe_model::{Capture, Incident, IncidentId, InstanceView, Question, chain};
+use freezeframe_model::{Incident, IncidentId, InstanceView, Question, Record, Sightings, chain};
 use freezeframe_store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::actor::{Mailbox, Message};
+use super::captures::Captures;
 
 /// A core of many gigabytes takes minutes.
 const ACT_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
@@ -15,6 +18,8 @@ const ACT_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
 pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
+    /// Captures that were looked at lately.
+    pub(crate) captures: Captures,
     /// How long requests took, as the gate has it.
     pub(crate) durations: Box<dyn Fn() -> Vec<Series> + Send + Sync>,
 }
@@ -24,9 +29,9 @@ fn failed(error: StoreError) -> ControlError {
 }
 
 impl Desk {
-    fn stored(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
+    fn stored(&self, id: IncidentId) -> Result<Option<Known>, ControlError> {
         let Some(incident) = self.store.incident(id).map_err(failed)? else { return Ok(None) };
-        Ok(Some((incident, self.store.capture(id).map_err(failed)?)))
+        Ok(Some((incident, self.captures.get(&self.store, id).map_err(failed)?)))
     }
 }
 
@@ -35,7 +40,7 @@ impl Control for Desk {
         self.store.list(limit).map_err(failed)
     }
 
-    fn incident(&self, id: IncidentId) -> Result<Option<(Incident, Option<Capture>)>, ControlError> {
+    fn incident(&self, id: IncidentId) -> Result<Option<Known>, ControlError> {
         if let Some(stored) = self.stored(id)? {
             return Ok(Some(stored));
         }
@@ -44,6 +49,14 @@ impl Control for Desk {
         self.mailbox.post(Message::Accepted(id, answer));
         let accepted = answered.blocking_recv().ok().flatten();
         Ok(self.stored(id)?.or(accepted.map(|incident| (*incident, None))))
+    }
+
+    fn record(&self, id: IncidentId) -> Result<Record, ControlError> {
+        self.store.record(id).map_err(failed)
+    }
+
+    fn sightings(&self, incident: &Incident) -> Result<Sightings, ControlError> {
+        self.store.sightings(incident).map_err(failed)
     }
 
     fn durations(&self) -> Vec<Series> {
@@ -130,7 +143,7 @@ mod tests {
                 let _ = answer.send(actor(&of_actor, asked));
             }
         });
-        let desk = Desk { store, mailbox, durations: Box::new(Vec::new) };
+        let desk = Desk { store, mailbox, captures: Captures::default(), durations: Box::new(Vec::new) };
         let found = desk.incident(id).expect("readable").map(|(incident, _)| incident.message);
         drop(desk);
         acting.join().expect("no panic");

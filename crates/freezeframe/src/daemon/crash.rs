@@ -17,6 +17,8 @@ use super::writer::Job;
 const UNNUMBERED_REARM_MS: u64 = 100;
 /// Exchanges of the same session that are kept with an incident.
 const JOURNEY_MAX: usize = 20;
+/// Requests in flight that are kept with an incident.
+const OTHERS_MAX: usize = 100;
 
 impl Daemon {
     /// Everything stands still and waits for our word; it gives one in every case.
@@ -29,7 +31,8 @@ impl Daemon {
             return;
         };
         let in_flight = self.gate.in_flight(instance);
-        let incident = self.new_incident(id, instance, &trapped, in_flight.len());
+        let mut incident = self.new_incident(id, instance, &trapped, in_flight.len());
+        incident.request.others = in_flight.iter().take(OTHERS_MAX).cloned().collect();
         let event = Event::Trapped {
             instance,
             fingerprint: trapped.fingerprint,
@@ -144,6 +147,7 @@ impl Daemon {
         open.failing_answered = self.gate.fail(open.incident.instance, &request.traceparent, id);
         open.incident.request.journey = journey_of(&self.gate, request);
         open.incident.request.request = Some(request.clone());
+        open.incident.request.others.retain(|other| other.traceparent != request.traceparent);
         open.incident.request.matched_by = matched_by;
     }
 

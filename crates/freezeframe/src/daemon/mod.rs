@@ -16,6 +16,7 @@
 
 mod actor;
 mod adopt;
+mod captures;
 mod control;
 mod crash;
 mod effects;

@@ -90,6 +90,7 @@ impl Daemon {
             request: Some(exchange.request),
             matched_by: RequestMatch::OnlyOne,
             in_flight: 1,
+            others: Vec::new(),
         };
         self.record(instance, kind, message, fingerprint(&identity), request, None);
     }

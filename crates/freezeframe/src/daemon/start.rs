@@ -16,6 +16,7 @@ use freezeframe_store::Store;
 use tokio::sync::{mpsc, watch};
 
 use super::actor::{Daemon, Mailbox, Message};
+use super::captures::Captures;
 use super::control::Desk;
 use super::observed::{Recent, Watch};
 use super::output::PassThrough;
@@ -194,7 +195,8 @@ fn serve_api(
         let gate = gate.clone();
         Box::new(move || gate.durations())
     };
-    let desk = Arc::new(Desk { store: store.clone(), mailbox: mailbox.clone(), durations });
+    let (store, mailbox) = (store.clone(), mailbox.clone());
+    let desk = Arc::new(Desk { store, mailbox, captures: Captures::default(), durations });
     let remote = freezeframe_api::router(
         desk.clone(),
         Access::token(&token, config.service.public_url.iter().cloned().collect()),
