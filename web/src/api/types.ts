@@ -735,6 +735,27 @@ stream: string,
 text: string, };
 
 /**
+ * Body of `POST /api/v1/login`: a user and a password, or a token, or the secret of a link that works once.
+ */
+export type LoginBody = {
+/**
+ * Name of an account.
+ */
+user: string | null,
+/**
+ * Its password.
+ */
+password: string | null,
+/**
+ * The data directory's token.
+ */
+token: string | null,
+/**
+ * What stands behind `#once=` in the link.
+ */
+once: string | null, };
+
+/**
  * One thing that is missing.
  */
 export type LossShape = {
@@ -1127,6 +1148,31 @@ offset: number,
  * At most so many are on it.
  */
 limit: number, } & ({ "name": "timeline", "items": Array<MomentShape> } | { "name": "logs", "items": Array<LogShape> } | { "name": "request", "items": Array<RequestLine> } | { "name": "threads", "items": Array<ThreadLine> } | { "name": "tasks", "items": Array<TaskShape> } | { "name": "timings", "items": Array<MilestoneShape> } | { "name": "modules", "items": Array<ModuleShape> } | { "name": "not_captured", "items": Array<LossShape> });
+
+/**
+ * Answer of `GET /api/v1/session` and of a login.
+ */
+export type SessionAnswer = {
+/**
+ * `freezeframe-session/1`.
+ */
+schema: string,
+/**
+ * As the audit log names them.
+ */
+user: string,
+/**
+ * `view`, `reveal`, `act`, `sql`.
+ */
+roles: Array<string>,
+/**
+ * `session` (a cookie), `token` or `local` (the data directory's socket).
+ */
+by: string,
+/**
+ * Of the daemon.
+ */
+version: string, };
 
 /**
  * The program location of an error.

@@ -179,6 +179,9 @@ mod tests {
             any    POST /api/v1/logout
             view   GET  /api/v1/incidents
             view   GET  /api/v1/incidents/{id}
+            view   GET  /api/v1/incidents/{id}/overview
+            view   GET  /api/v1/incidents/{id}/sections/{name}
+            view   GET  /api/v1/incidents/{id}/threads/{tid}
             view   POST /api/v1/incidents/{id}/inspect
             reveal POST /api/v1/incidents/{id}/reveal
             act    POST /api/v1/incidents/{id}/{act}

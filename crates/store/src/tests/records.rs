@@ -144,7 +144,7 @@ fn newer_formats_are_refused_by_name() {
     let newer = r#"{"format":"freezeframe-incident/9","something":"else"}"#;
     store.lock().db.execute("UPDATE incidents SET body = ?1", [newer]).expect("changed");
     let error = store.incident(stored.id).expect_err("a newer row");
-    expect!["INC-1 has format version 9, but only versions up to 2 are understood: upgrade freezeframe"]
+    expect!["INC-1 has format version 9, but only versions up to 1 are understood: upgrade freezeframe"]
         .assert_eq(&error.to_string());
     assert_eq!(store.list(10).expect("the others"), []);
     store.lock().db.pragma_update(None, "user_version", 9).expect("a version");
@@ -226,6 +226,7 @@ fn the_shape_on_disk_does_not_change_by_accident() {
               "in_flight": 0,
               "journey": [],
               "matched_by": "unknown",
+              "others": [],
               "request": null
             },
             "requests_lost": 0,
