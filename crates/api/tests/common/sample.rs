@@ -1,5 +1,6 @@
 //! One incident with something in every field.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
 use freezeframe_model::{

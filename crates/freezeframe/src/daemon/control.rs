@@ -1,6 +1,5 @@
 //! The daemon as the API sees it.
 
-use std::sync::Arc;
 
 use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
 use freezeframe_histogram::Series;
