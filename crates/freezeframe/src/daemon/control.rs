@@ -1,6 +1,5 @@
 //! The daemon as the API sees it.
 
-
 use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
 use freezeframe_histogram::Series;
 use freezeframe_model::{Incident, IncidentId, InstanceView, Question, Record, Sightings, chain};
