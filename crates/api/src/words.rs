@@ -298,10 +298,12 @@ pub fn stack_parts(frames: &[Frame]) -> Vec<StackPart<'_>> {
         .collect()
 }
 
-/// Control characters, and those that reorder text so that it reads as something else (Unicode TR 36, "Trojan Source"). Neither a page
-/// nor a terminal may get them as they stand.
+/// Control characters, those that reorder text so that it reads as something else (Unicode TR 36, "Trojan Source"), and those that
+/// nobody sees, in which a text can carry another one. Neither a page, a terminal nor an assistant may get them as they stand.
 pub fn is_deceptive(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `1 library frame`, `14 library frames`.

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
@@ -83,6 +84,12 @@ impl Client {
     /// An incident as the daemon knows it; it is in the store by then, if that can be written to.
     pub(crate) fn incident(&self, incident: IncidentId) -> Result<Value, CommandError> {
         self.request(Method::GET, &format!("/api/v1/incidents/{incident}"), Bytes::new())
+    }
+
+    /// What is at a path of the API.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+        serde_json::from_value(self.request(Method::GET, path, Bytes::new())?)
+            .map_err(|error| CommandError::failed(format!("the daemon's answer is not as expected: {error}")))
     }
 
     /// Whether a daemon is there.

@@ -48,6 +48,17 @@ impl CommandError {
         self
     }
 
+    /// With these hints alone, for readers to whom the others mean nothing.
+    #[must_use]
+    pub(crate) fn hints_instead(self, hints: &[&str]) -> Self {
+        Self { hints: hints.iter().map(|hint| (*hint).to_owned()).collect(), ..self }
+    }
+
+    /// What happened, and what to do next.
+    pub(crate) fn parts(&self) -> (Kind, &str, &[String]) {
+        (self.kind, &self.message, &self.hints)
+    }
+
     pub(crate) fn exit_code(&self) -> i32 {
         match self.kind {
             Kind::Failed => 1,

@@ -9,8 +9,10 @@ mod config;
 mod daemon;
 mod debuginfod;
 mod error;
+mod mcp;
 mod render;
 mod token;
+mod top;
 
 use clap::Parser;
 
@@ -19,6 +21,7 @@ use clap::Parser;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
+    commands::complete();
     let arguments = commands::Arguments::parse();
     let code = match commands::run(arguments) {
         Ok(code) => code,

@@ -10,12 +10,14 @@ use serde_json::json;
 use super::DataDirectory;
 use crate::client::Client;
 use crate::error::CommandError;
+use crate::render::clean_lines;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
 }
 
@@ -24,6 +26,7 @@ pub(crate) struct ExtendArguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
     /// By how much, for example 2h or 90m.
     #[arg(long = "by", default_value = "4h", value_parser = crate::config::parse_duration_ms)]
@@ -35,6 +38,7 @@ pub(crate) struct CoreArguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
     /// Write the core, uncompressed and ready for a debugger, to this file.
     #[arg(long, value_name = "FILE")]
@@ -46,13 +50,13 @@ pub(crate) struct CoreArguments {
 
 pub(crate) fn run(arguments: &Arguments, action: &str) -> Result<i32, CommandError> {
     let (message, _) = Client::new(&arguments.data.data_dir).act(arguments.id, action, &json!({}))?;
-    super::print(&message)
+    super::print(&clean_lines(&message))
 }
 
 pub(crate) fn extend(arguments: &ExtendArguments) -> Result<i32, CommandError> {
     let body = json!({ "by_ms": arguments.by_ms });
     let (message, _) = Client::new(&arguments.data.data_dir).act(arguments.id, "extend", &body)?;
-    super::print(&message)
+    super::print(&clean_lines(&message))
 }
 
 /// A core that is there already (the lease's end leaves one) is used; otherwise the daemon has one written.

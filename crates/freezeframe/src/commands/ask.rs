@@ -15,6 +15,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
     /// For example `order.items[3].price * 2`.
     expression: String,
@@ -75,42 +76,7 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// Prints the value. `reveal` is the reason for looking behind redactions.
     pub(super) fn answer(&self, reveal: Option<&String>) -> Result<i32, CommandError> {
-        let store = self.data.store()?;
-        let client = Client::new(&self.data.data_dir);
-        let incident = store.incident(self.id)?;
-        let may_be_held = incident.as_ref().is_none_or(|incident| incident.state.is_live());
-        if may_be_held && (incident.is_none() || reveal.is_some() || client.is_answered()) {
-            let asked = client.inspect(self.id, &self.body(reveal), reveal.is_some());
-            let asked = match (&asked, &incident) {
-                // Nobody else knows of it either.
-                (Err(_), None) if !client.is_answered() => Err(super::show::not_found(self.id)),
-                _ => asked,
-            };
-            return self.print(&asked?);
-        }
-        let Some(incident) = incident else { return Err(super::show::not_found(self.id)) };
-        let gone = match incident.state {
-            state if state.is_live() => "no daemon answers, so the held process cannot be asked".to_owned(),
-            state => format!("{} is not held any more: it is {state}", self.id),
-        };
-        if reveal.is_some() {
-            let why = format!("{gone}; what is redacted is stored nowhere");
-            return Err(CommandError::failed(why));
-        }
-        let capture = store.capture(self.id)?;
-        let (thread, frame) =
-            words::default_frame(&incident, capture.as_ref(), self.place.thread, self.place.frame);
-        let question = Question {
-            thread,
-            frame,
-            expression: self.expression.to_owned(),
-            offset: self.place.offset,
-            limit: self.place.limit,
-            ..Question::default()
-        };
-        let inspected: Inspected = captured::answer(capture.as_ref(), &question, &gone)
-            .map_err(|error| no_value(&error, self.expression))?;
-        self.print(&ValueAnswer::new(self.id, &question, &inspected))
+        self.print(&value_of(self.data, self.id, &self.body(reveal), reveal.is_some())?)
     }
 
     fn body(&self, reveal: Option<&String>) -> InspectBody {
@@ -140,6 +106,49 @@ impl Asked<'_> {
         let question = Some(&question).filter(|_| answer.source == "process");
         super::print(&render::variable(&variable(&answer.value), question, super::style()))
     }
+}
+
+/// The value: of the held process where its daemon answers, else what was captured of it.
+pub(crate) fn value_of(
+    data: &DataDirectory,
+    id: IncidentId,
+    body: &InspectBody,
+    reveal: bool,
+) -> Result<ValueAnswer, CommandError> {
+    let store = data.store()?;
+    let client = Client::new(&data.data_dir);
+    let incident = store.incident(id)?;
+    let may_be_held = incident.as_ref().is_none_or(|incident| incident.state.is_live());
+    if may_be_held && (incident.is_none() || reveal || client.is_answered()) {
+        let asked = client.inspect(id, body, reveal);
+        return match (&asked, &incident) {
+            // Nobody else knows of it either.
+            (Err(_), None) if !client.is_answered() => Err(super::show::not_found(id)),
+            _ => asked,
+        };
+    }
+    let Some(incident) = incident else { return Err(super::show::not_found(id)) };
+    let gone = match incident.state {
+        state if state.is_live() => "no daemon answers, so the held process cannot be asked".to_owned(),
+        state => format!("{id} is not held any more: it is {state}"),
+    };
+    if reveal {
+        let why = format!("{gone}; what is redacted is stored nowhere");
+        return Err(CommandError::failed(why));
+    }
+    let capture = store.capture(id)?;
+    let (thread, frame) = words::default_frame(&incident, capture.as_ref(), body.thread, body.frame);
+    let question = Question {
+        thread,
+        frame,
+        expression: body.expression.clone(),
+        offset: body.offset,
+        limit: body.limit.unwrap_or(LIMIT),
+        ..Question::default()
+    };
+    let inspected: Inspected = captured::answer(capture.as_ref(), &question, &gone)
+        .map_err(|error| no_value(&error, &body.expression))?;
+    Ok(ValueAnswer::new(id, &question, &inspected))
 }
 
 /// The value as the model has it, so that it is written like all others.

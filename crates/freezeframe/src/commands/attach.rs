@@ -15,6 +15,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
     /// gdb or lldb [default: whichever is installed].
     #[arg(long, value_parser = ["gdb", "lldb"])]

@@ -3,15 +3,18 @@
 mod act;
 mod ask;
 mod attach;
+mod completions;
 mod demo;
 mod demo_story;
 mod doctor;
 mod gate;
 mod gate_admin;
+mod mcp;
 mod post_mortem;
 mod run;
 mod shim;
 mod show;
+mod top;
 mod transfer;
 
 use std::io::{IsTerminal, Write};
@@ -20,7 +23,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use freezeframe_store::Store;
 
-pub(crate) use ask::no_value_of;
+pub(crate) use ask::{no_value_of, value_of};
+pub(crate) use completions::complete;
 
 use crate::error::CommandError;
 use crate::render::Style;
@@ -65,8 +69,16 @@ enum Command {
     Open(transfer::OpenArguments),
     /// Tell what this host can do, and how to get the rest.
     Doctor(doctor::Arguments),
+    /// Watch the fleet in the terminal: what serves, how long requests take, what is held.
+    Top(top::Arguments),
+    /// Serve incidents to an AI assistant over the Model Context Protocol, on standard input and output. Read-only.
+    Mcp(mcp::Arguments),
     /// Print the token with which people log in to the page.
     Token(DataDirectory),
+    /// Print the script that has a shell complete commands, options and numbers of incidents.
+    Completions(completions::CompletionsArguments),
+    /// Print the manual page, or write those of all commands.
+    Man(completions::ManArguments),
     /// One instance's parent and tracer; started by `run`.
     #[command(hide = true)]
     Shim(shim::Arguments),
@@ -75,17 +87,20 @@ enum Command {
     Shop,
 }
 
+/// The data directory where none is named.
+const DATA_DIRECTORY: &str = ".freezeframe";
+
 /// Where the daemon and its store are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataDirectory {
     /// Data directory of the daemon.
-    #[arg(long, env = "FREEZEFRAME_DATA_DIR", default_value = ".freezeframe", value_name = "DIR")]
-    data_dir: PathBuf,
+    #[arg(long, env = "FREEZEFRAME_DATA_DIR", default_value = DATA_DIRECTORY, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 impl DataDirectory {
     /// Its store, for reading.
-    fn store(&self) -> Result<Store, CommandError> {
+    pub(crate) fn store(&self) -> Result<Store, CommandError> {
         Store::open_read_only(&self.data_dir).map_err(|error| {
             CommandError::from(error)
                 .hint("name the data directory of `freezeframe run` by --data-dir or FREEZEFRAME_DATA_DIR")
@@ -111,7 +126,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         Command::Import(arguments) => transfer::import(&arguments),
         Command::Open(arguments) => transfer::open(&arguments),
         Command::Doctor(arguments) => Ok(doctor::run(arguments.json)),
+        Command::Top(arguments) => top::run(arguments),
+        Command::Mcp(arguments) => mcp::run(arguments),
         Command::Token(data) => print(&crate::token::read(&data.data_dir)?),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => completions::man(&arguments),
         Command::Shim(arguments) => shim::run(&arguments),
         Command::Shop => shim::shop(),
     }
@@ -131,12 +150,12 @@ fn print(text: &str) -> Result<i32, CommandError> {
 
 /// JSON, indented, on standard output.
 fn print_json<T: serde::Serialize>(value: &T) -> Result<i32, CommandError> {
-    print(&serde_json::to_string_pretty(value).map_err(|error| CommandError::failed(error.to_string()))?)
+    print(&crate::render::json(value).map_err(|error| CommandError::failed(error.to_string()))?)
 }
 
-/// Messages to people while something goes on.
+/// Messages to people while something goes on. They may quote what was captured.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", crate::render::clean_lines(text));
 }
 
 /// An error, as every command reports it.

@@ -26,6 +26,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
     /// With the stacks of asynchronous tasks.
     #[arg(long)]

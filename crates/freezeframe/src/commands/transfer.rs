@@ -21,6 +21,7 @@ pub(crate) struct ExportArguments {
     #[command(flatten)]
     data: DataDirectory,
     /// For example INC-42.
+    #[arg(add = super::completions::incidents())]
     id: IncidentId,
     /// File to write [default: INC-42.capsule].
     #[arg(long, value_name = "FILE")]

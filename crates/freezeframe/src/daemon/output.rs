@@ -1,11 +1,14 @@
-//! The instances' output, passed through to ours, each line with its instance's name before it.
+//! The instances' output, passed through to ours, each line with its instance's name before it. A file or a pipe gets it byte for byte; a
+//! terminal gets its colours, and the rest of what it would obey as text.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use freezeframe_model::{InstanceId, LogLine, Stream};
+
+use crate::render::clean_but_colours;
 
 /// Pieces of output that wait for our terminal; a terminal that is stopped must not stop the daemon. A piece has as many lines as
 /// a shim sends at once.
@@ -58,11 +61,18 @@ impl PassThrough {
         let name = format!("{}/{instance} | ", self.service);
         for run in lines.chunk_by(|one, next| one.stream == next.stream) {
             let Some(first) = run.first() else { continue };
+            let is_terminal = match first.stream {
+                Stream::Stdout => std::io::stdout().is_terminal(),
+                Stream::Stderr => std::io::stderr().is_terminal(),
+            };
             let mut text =
                 String::with_capacity(run.iter().map(|line| name.len() + line.text.len() + 1).sum());
             for line in run {
                 text.push_str(&name);
-                text.push_str(&line.text);
+                match is_terminal {
+                    true => text.push_str(&clean_but_colours(&line.text)),
+                    false => text.push_str(&line.text),
+                }
                 text.push('\n');
             }
             self.write(Piece { stream: first.stream, text, lines: run.len() as u64 });

@@ -4,12 +4,13 @@
 //! be done. Nothing here prints or asks the terminal for anything; the caller says how wide it is and whether it shows colour.
 
 mod evidence;
+mod json;
 mod list;
 mod page;
 mod stack;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod values;
 
 use freezeframe_api::words;
@@ -18,7 +19,10 @@ use freezeframe_model::{Capture, Incident, IncidentId, Question, Timestamp, Vari
 use page::Page;
 use page::Tone::{Bad, Blue, Good, Plain, Soft, Strong, Warn};
 
+pub(crate) use json::json;
 pub(crate) use list::incidents;
+pub(crate) use page::{Line, Tone, clean, clean_but_colours, clean_lines, clean_to};
+pub(crate) use values::base;
 
 /// Lines of a message on the page.
 const MAX_MESSAGE_LINES: usize = 20;
@@ -51,11 +55,21 @@ pub(crate) fn variable(variable: &Variable, question: Option<&Question>, style: 
 
 /// The page of an incident, as of now.
 pub(crate) fn incident(incident: &Incident, capture: Option<&Capture>, style: Style) -> String {
-    incident_at(incident, capture, style, Timestamp::now())
+    incident_page(incident, capture, style, Timestamp::now()).finish()
+}
+
+/// The same as lines in tones.
+pub(crate) fn incident_lines(incident: &Incident, capture: Option<&Capture>, style: Style) -> Vec<Line> {
+    incident_page(incident, capture, style, Timestamp::now()).into_lines()
 }
 
 /// The page of an incident as of `now`.
+#[cfg(test)]
 fn incident_at(incident: &Incident, capture: Option<&Capture>, style: Style, now: Timestamp) -> String {
+    incident_page(incident, capture, style, now).finish()
+}
+
+fn incident_page(incident: &Incident, capture: Option<&Capture>, style: Style, now: Timestamp) -> Page {
     let mut page = Page::new(style);
     head(&mut page, incident, now);
     let is_core = incident.id == CORE_ID;
@@ -74,13 +88,13 @@ fn incident_at(incident: &Incident, capture: Option<&Capture>, style: Style, now
     }
     evidence::not_captured(&mut page, incident, capture);
     if is_core {
-        return page.finish();
+        return page;
     }
     page.heading("Next", "");
     for (command, meaning) in words::next_commands(incident) {
         page.line(2, &[(Strong, &format!("{command:<30}")), (Soft, " "), (Soft, meaning)]);
     }
-    page.finish()
+    page
 }
 
 fn head(page: &mut Page, incident: &Incident, now: Timestamp) {

@@ -16,7 +16,7 @@ const TAB: &str = "    ";
 
 /// What a piece of text is, which decides on its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Strong,
     Soft,
@@ -41,15 +41,18 @@ impl Tone {
     }
 }
 
+/// Pieces of text, each in its tone.
+pub(crate) type Line = Vec<(Tone, String)>;
+
 /// Text under construction.
 pub(super) struct Page {
     style: Style,
-    text: String,
+    lines: Vec<Line>,
 }
 
 impl Page {
     pub(super) fn new(style: Style) -> Self {
-        Self { style: Style { width: style.width.max(MIN_WIDTH), ..style }, text: String::new() }
+        Self { style: Style { width: style.width.max(MIN_WIDTH), ..style }, lines: Vec::new() }
     }
 
     /// Columns that a line has.
@@ -65,8 +68,8 @@ impl Page {
 
     /// An empty line, but never two.
     pub(super) fn blank(&mut self) {
-        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
-            self.text.push('\n');
+        if self.lines.last().is_some_and(|line| line.iter().any(|(_, piece)| !piece.is_empty())) {
+            self.lines.push(Line::new());
         }
     }
 
@@ -74,59 +77,67 @@ impl Page {
     pub(super) fn line(&mut self, indent: usize, pieces: &[(Tone, &str)]) {
         let indent = indent.min(self.style.width / 2);
         let hang = (indent + 4).min(self.style.width / 2);
-        self.text.extend(std::iter::repeat_n(' ', indent));
+        let mut line = vec![(Tone::Plain, " ".repeat(indent))];
         let mut column = indent;
         let last = pieces.iter().rposition(|(_, text)| !text.trim_end().is_empty());
         for (tone, text) in pieces.get(..=last.unwrap_or(0)).unwrap_or_default() {
-            let text = clean(text);
-            self.begin(*tone);
-            for c in text.chars() {
+            let mut piece = String::new();
+            for c in clean(text).chars() {
                 if column == self.style.width {
-                    self.end(*tone);
-                    self.text.push('\n');
-                    self.text.extend(std::iter::repeat_n(' ', hang));
-                    self.begin(*tone);
+                    line.push((*tone, std::mem::take(&mut piece)));
+                    self.lines.push(std::mem::replace(&mut line, vec![(Tone::Plain, " ".repeat(hang))]));
                     column = hang;
                 }
-                self.text.push(c);
+                piece.push(c);
                 column += 1;
             }
-            self.end(*tone);
+            line.push((*tone, piece));
         }
-        if !self.style.color {
-            self.text.truncate(self.text.trim_end_matches(' ').len());
-        }
-        self.text.push('\n');
+        self.lines.push(line);
     }
 
-    /// The finished text.
+    /// The finished text, in colour by control sequences where that is wanted.
     pub(super) fn finish(self) -> String {
-        self.text
+        let mut text = String::new();
+        for line in &self.lines {
+            for (tone, piece) in line {
+                match self.style.color && *tone != Tone::Plain {
+                    true => text.extend(["\u{1b}[", tone.code(), "m", piece, "\u{1b}[0m"]),
+                    false => text.push_str(piece),
+                }
+            }
+            if !self.style.color {
+                text.truncate(text.trim_end_matches(' ').len());
+            }
+            text.push('\n');
+        }
+        text
     }
 
-    fn begin(&mut self, tone: Tone) {
-        if self.style.color && tone != Tone::Plain {
-            self.text.push_str("\u{1b}[");
-            self.text.push_str(tone.code());
-            self.text.push('m');
-        }
-    }
-
-    fn end(&mut self, tone: Tone) {
-        if self.style.color && tone != Tone::Plain {
-            self.text.push_str("\u{1b}[0m");
-        }
+    /// The finished lines, for who draws them in another way.
+    pub(super) fn into_lines(self) -> Vec<Line> {
+        self.lines
     }
 }
 
 /// Text that a terminal shows and does not obey; shortened where it is very long.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    if text.len() <= MAX_TEXT && !text.chars().any(is_deceptive) {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    clean_to(text, MAX_TEXT)
+}
+
+/// Several lines, each of them cleaned.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// The same as [`clean`] with `max` characters at most.
+pub(crate) fn clean_to(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max && !text.chars().any(is_deceptive) {
         return Cow::Borrowed(text);
     }
-    let mut cleaned = String::with_capacity(text.len().min(4 * MAX_TEXT));
+    let mut cleaned = String::with_capacity(text.len().min(4 * max));
     let mut left = text.chars();
-    for c in left.by_ref().take(MAX_TEXT) {
+    for c in left.by_ref().take(max) {
         match c {
             '\t' => cleaned.push_str(TAB),
             c if is_deceptive(c) => cleaned.extend(c.escape_unicode()),
@@ -136,6 +147,31 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     let rest = left.count();
     if rest > 0 {
         cleaned.push_str(&format!(" … {rest} more characters"));
+    }
+    Cow::Owned(cleaned)
+}
+
+/// A line that a program wrote for its terminal: its colours are kept (SGR, ECMA-48 section 8.3.117), nothing else in it is obeyed.
+pub(crate) fn clean_but_colours(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_deceptive) {
+        return Cow::Borrowed(text);
+    }
+    let mut pieces = text.split("\u{1b}[");
+    let mut cleaned = clean_to(pieces.next().unwrap_or_default(), text.len()).into_owned();
+    for piece in pieces {
+        let is_colour =
+            |(code, _): &(&str, &str)| code.chars().all(|c| c.is_ascii_digit() || c == ';' || c == ':');
+        let rest = match piece.split_once('m').filter(is_colour) {
+            Some((code, rest)) => {
+                cleaned.extend(["\u{1b}[", code, "m"]);
+                rest
+            }
+            None => {
+                cleaned.push_str("\\u{1b}[");
+                piece
+            }
+        };
+        cleaned.push_str(&clean_to(rest, text.len()));
     }
     Cow::Owned(cleaned)
 }

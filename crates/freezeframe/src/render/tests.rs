@@ -4,11 +4,11 @@ use expect_test::expect;
 use freezeframe_model::{Capture, Incident, IncidentState, NetworkCut, Timestamp, Value, Variable};
 
 use super::list::incidents_at;
-use super::page::{clean, cut};
+use super::page::{clean, clean_but_colours, cut};
 use super::{Style, incident_at};
 
 #[path = "../../../api/tests/common/sample.rs"]
-mod sample;
+pub(crate) mod sample;
 use sample::{AT, sample};
 
 const PLAIN: Style = Style { color: false, width: 100, tasks: false };
@@ -247,6 +247,10 @@ fn the_list_fits() {
 fn text_is_cleaned_and_cut_by_characters() {
     assert_eq!(clean("a\tb\u{1b}c"), "a    b\\u{1b}c");
     assert_eq!(clean("plain äöü"), "plain äöü");
+    assert_eq!(
+        clean_but_colours("\u{1b}[1;31mred\u{1b}[0m \u{1b}[2J\u{1b}]0;x\u{7}\u{9b}m\u{1b}[mend\u{1b}["),
+        "\u{1b}[1;31mred\u{1b}[0m \\u{1b}[2J\\u{1b}]0;x\\u{7}\\u{9b}m\u{1b}[mend\\u{1b}["
+    );
     assert_eq!(
         (cut("äöü", 3), cut("äöüß", 3), cut("", 0)),
         ("äöü".to_owned(), "äö…".to_owned(), String::new())

@@ -30,7 +30,7 @@ pub(super) fn value(page: &mut Page, variable: &Variable, question: Option<&Ques
 }
 
 /// Steps lead on from a path as it stands, and from anything else in parentheses.
-fn base(expression: &str) -> String {
+pub(crate) fn base(expression: &str) -> String {
     let is_path = |c: char| c.is_alphanumeric() || "_$.:`[]\"".contains(c);
     let expression = expression.trim();
     if expression.chars().all(is_path) { expression.to_owned() } else { format!("({expression})") }

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Lldb,
     /// C and C++ compilers.
     Compilers,
+    /// A terminal that can be looked at.
+    Tmux,
 }
 
 /// Whether the test can run. Use: `if !has(&[Need::Ptrace]) { return; }`
@@ -52,6 +54,10 @@ impl Need {
             Self::Root => (nix_uid() == 0, "not root: get it by sudo"),
             Self::Gdb => (runs("gdb"), "no gdb: get it by `apt-get install gdb`"),
             Self::Lldb => (runs("lldb"), "no lldb: get it by `apt-get install lldb`"),
+            Self::Tmux => (
+                Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success()),
+                "no tmux: get it by `apt-get install tmux`",
+            ),
             Self::Compilers => {
                 (runs("cc") && runs("c++"), "no compilers: get them by `apt-get install gcc g++`")
             }

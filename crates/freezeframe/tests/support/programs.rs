@@ -55,6 +55,11 @@ pub(crate) fn ledger() -> PathBuf {
     compile(&source("ledger.rs"), "rustc", &["--edition=2024", "-g", "-Copt-level=0"])
 }
 
+/// Logs and fails in control sequences: `tests/programs/hostile.rs`.
+pub(crate) fn hostile() -> PathBuf {
+    compile(&source("hostile.rs"), "rustc", &["--edition=2024", "-g", "-Copt-level=0"])
+}
+
 fn compile(source: &Path, compiler: &str, options: &[&str]) -> PathBuf {
     let text = std::fs::read(source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let mut hasher = DefaultHasher::new();
