@@ -39,6 +39,10 @@ const SECOND: &[(&str, &str, &str)] = &[
     ("argh", "the command line", "clap"),
 ];
 
+/// The one exception: what a library brings whatever its features are, and who may use it then. Nobody else may, and so not our own code
+/// (docs/decisions/0004).
+const BROUGHT: &[(&str, &[&str])] = &[("chrono", &["rmcp", "schemars"])];
+
 /// Libraries of which a second version would be as good as a second library.
 const ONE_VERSION: &[&str] = &[
     "axum",
@@ -86,7 +90,11 @@ pub(super) fn packages(metadata: &Metadata) -> Vec<Package> {
 
 pub(super) fn check(packages: &[Package]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for package in packages {
+    let is_brought = |package: &Package| {
+        let found = BROUGHT.iter().find(|(name, _)| *name == package.name);
+        found.is_some_and(|(_, may)| package.used_by.iter().all(|user| may.contains(&user.as_str())))
+    };
+    for package in packages.iter().filter(|package| !is_brought(package)) {
         let users = package.used_by.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         if let Some((_, job, ours)) = SECOND.iter().find(|(second, ..)| *second == package.name) {
             let what = format!("a second library for {job}, used by {users}");
@@ -139,6 +147,12 @@ mod tests {
                 "dependency native-tls: a second library for TLS, used by lettre\n    use rustls with ring, or turn off the feature that brings it"
             ]
         );
+    }
+
+    #[test]
+    fn what_a_library_brings_is_for_that_library_alone() {
+        let chrono = |user: &str| check(&[package("chrono", "0.4.45", user)]).len();
+        assert_eq!((chrono("rmcp"), chrono("freezeframe")), (0, 1));
     }
 
     #[test]
