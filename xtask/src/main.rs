@@ -2,12 +2,13 @@
 //!
 //! `tidy` checks what neither rustc nor clippy can know: which crate may import which, what every file must begin with, where
 //! `unsafe` may stand. `gate` runs everything that must hold before a change lands, cheapest first; `fuzz` runs the fuzz targets
-//! for a while. Nothing here changes a file that is tracked.
+//! for a while; `testssl` has testssl.sh look at the gate. Nothing here changes a file that is tracked.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
 mod fuzz;
 mod gate;
+mod testssl;
 mod tidy;
 
 use std::path::Path;
@@ -17,9 +18,10 @@ const USAGE: &str = "\
 usage: cargo xtask CHORE
 
 chores:
-  tidy   import directions, file headers and lengths, unsafe, forbidden words, decisions, dependencies
-  gate   format, clippy, tidy and tests, in this order; stops at the first that fails
-  fuzz   builds the fuzz targets and runs each: fuzz [--seconds N] [TARGET…]";
+  tidy     import directions, file headers and lengths, unsafe, forbidden words, decisions, dependencies
+  gate     format, clippy, tidy and tests, in this order; stops at the first that fails
+  fuzz     builds the fuzz targets and runs each: fuzz [--seconds N] [TARGET…]
+  testssl  has testssl.sh look at the gate's TLS; takes some minutes";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(root),
         ["gate"] => gate::run(root),
         ["fuzz", words @ ..] => fuzz::run(root, words),
+        ["testssl"] => testssl::run(root),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

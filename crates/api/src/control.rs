@@ -80,6 +80,15 @@ pub struct Inspected {
     pub note: Option<String>,
 }
 
+/// One thing that differs between the configuration in use and the one that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// For people: `gate.workers 2 -> 3`.
+    pub what: String,
+    /// It has to wait for the next start.
+    pub at_next_start: bool,
+}
+
 /// Why the daemon did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -95,6 +104,9 @@ pub enum ControlError {
     /// The expression has no value.
     #[error("{}", .0.sentence())]
     Expression(EvaluateError),
+    /// What it was given cannot be used, and nothing was changed; says why.
+    #[error("{0}")]
+    Invalid(String),
     /// It was begun, but did not end in time.
     #[error("{0}")]
     TimedOut(String),
@@ -131,6 +143,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// How long requests through the gate took: histograms with the labels `route`, `outcome` and `part`.
     fn durations(&self) -> Vec<Series>;
+
+    /// Reads the configuration again, and unless it is a dry run puts into effect what can be while everything runs. What differs.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] where it cannot be used; then nothing was changed.
+    fn reload(&self, who: &str, dry_run: bool) -> Result<Vec<Change>, ControlError>;
 
     /// What runs at the moment.
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>>;

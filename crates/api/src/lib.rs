@@ -18,7 +18,7 @@ mod serve;
 pub mod words;
 
 pub use access::{Access, Caller, Door};
-pub use control::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
+pub use control::{Act, ActOutcome, BoxFuture, Change, Control, ControlError, Inspected, Known};
 pub use dto::{IncidentList, IncidentView, InstanceList};
 pub use http::router;
 pub use measured::{GateControl, gate_router};

@@ -13,7 +13,9 @@ use axum::{Json, Router};
 use freezeframe_histogram::{Histogram, Series, family, hgrm};
 
 use crate::access::names_loopback;
-use crate::dto::{ErrorAnswer, ErrorShape, GateStatus};
+use crate::control::{Change, ControlError};
+use crate::dto::{ErrorAnswer, ErrorShape, GateStatus, ReloadAnswer, ReloadQuery};
+use crate::http::Problem;
 
 const NAME: &str = "freezeframe_gate_request_duration_seconds";
 const HELP: &str =
@@ -29,8 +31,11 @@ pub trait GateControl: Send + Sync + 'static {
     /// Its services and upstreams.
     fn status(&self) -> GateStatus;
 
-    /// Asks for the configuration to be read again; what came of it is in the log.
-    fn reload(&self);
+    /// As [`Control::reload`](crate::Control::reload); may block.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] where it cannot be used; then nothing was changed.
+    fn reload(&self, dry_run: bool) -> Result<Vec<Change>, ControlError>;
 }
 
 /// `/metrics`, status and reload of a gate without a daemon. To be served on a loopback port: whoever is on this machine may ask.
@@ -65,9 +70,14 @@ async fn gate_hgrm(State(gate): Gate, Query(wanted): Query<BTreeMap<String, Stri
     percentiles(&gate.durations(), &wanted)
 }
 
-async fn gate_reload(State(gate): Gate) -> StatusCode {
-    gate.reload();
-    StatusCode::ACCEPTED
+async fn gate_reload(
+    State(gate): Gate,
+    Query(ReloadQuery { dry_run }): Query<ReloadQuery>,
+) -> Result<Json<ReloadAnswer>, Problem> {
+    let failed = |_| ControlError::Failed("reading the configuration failed; see the gate's log".to_owned());
+    let reloaded = tokio::task::spawn_blocking(move || gate.reload(dry_run)).await;
+    let changes = reloaded.map_err(failed).and_then(|reloaded| reloaded).map_err(Problem::Control)?;
+    Ok(Json(ReloadAnswer::new(dry_run, changes)))
 }
 
 async fn no_browsers(request: Request, next: Next) -> Response {

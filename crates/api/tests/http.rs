@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{Fake, sample};
 use expect_test::{Expect, expect, expect_file};
 use freezeframe_api::{
-    Access, Act, ActOutcome, ControlError, Door, Inspected, router, serve_tcp, serve_unix,
+    Access, Act, ActOutcome, Change, ControlError, Door, Inspected, router, serve_tcp, serve_unix,
 };
 use freezeframe_model::{EvaluateError, IncidentId, Obstacle, Question, Value, Variable};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -308,6 +308,38 @@ async fn actions_reach_the_daemon_and_its_refusals_the_caller() {
         500 {"error":{"kind":"failed","message":"no space left on device","hints":[]}}
     "#]]
     .assert_eq(&seen);
+}
+
+#[tokio::test]
+async fn the_configuration_is_read_again_for_those_who_may() {
+    let server = guarded().await;
+    let reload = async |query: &str| {
+        let path = format!("/api/v1/gate/reload{query}");
+        server.send("POST", &path, &[("authorization", &bearer(TOKEN))], "").await
+    };
+    assert_eq!(server.send("POST", "/api/v1/gate/reload", &[], "").await.status, 401);
+    assert_eq!(reload("?dry_run=maybe").await.status, 400);
+    assert_eq!(server.get("/api/v1/gate/reload", &[("authorization", &bearer(TOKEN))]).await.status, 405);
+    assert!(server.fake.reloads.lock().unwrap().is_empty());
+    let change = |what: &str, at_next_start| Change { what: what.to_owned(), at_next_start };
+    *server.fake.changes.lock().unwrap() =
+        Ok(vec![change("route \"pay\" is new", false), change("gate.workers 2 -> 3", true)]);
+    let mut seen = String::new();
+    for query in ["?dry_run=true", ""] {
+        seen += &format!("{}\n", reload(query).await.body);
+    }
+    *server.fake.changes.lock().unwrap() = Err(ControlError::Invalid("unknown key `deadlin_ms`".to_owned()));
+    let answer = reload("").await;
+    seen += &format!("{} {}\n", answer.status, answer.body);
+    expect![[r#"
+        {"schema":"freezeframe-reload/1","dry_run":true,"changes":[{"what":"route \"pay\" is new","at_next_start":false},{"what":"gate.workers 2 -> 3","at_next_start":true}]}
+        {"schema":"freezeframe-reload/1","dry_run":false,"changes":[{"what":"route \"pay\" is new","at_next_start":false},{"what":"gate.workers 2 -> 3","at_next_start":true}]}
+        422 {"error":{"kind":"invalid","message":"unknown key `deadlin_ms`","hints":["nothing was changed"]}}
+    "#]]
+    .assert_eq(&seen);
+    let reloads = server.fake.reloads.lock().unwrap();
+    assert_eq!(reloads.iter().map(|(_, dry_run)| *dry_run).collect::<Vec<_>>(), [true, false, false]);
+    assert!(reloads.iter().all(|(who, _)| !who.is_empty()));
 }
 
 fn inspected(value: freezeframe_model::Variable) -> Inspected {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use freezeframe_api::dto::{ErrorAnswer, InspectBody, ValueAnswer};
+use freezeframe_api::dto::{ErrorAnswer, InspectBody, ReloadAnswer, ValueAnswer};
 use freezeframe_model::IncidentId;
 use freezeframe_shim::files::SocketPath;
 use http_body_util::{BodyExt, Full, Limited};
@@ -115,8 +115,12 @@ impl Client {
         {
             return Err(error);
         }
-        serde_json::from_value(understand(&answer)?)
-            .map_err(|error| CommandError::failed(format!("the daemon's answer is not as expected: {error}")))
+        shape_of(understand(&answer)?)
+    }
+
+    /// Has the configuration read again, at this path with its query.
+    pub(crate) fn reload(&self, path: &str) -> Result<ReloadAnswer, CommandError> {
+        shape_of(self.request(Method::POST, path, Bytes::new())?)
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
@@ -158,7 +162,13 @@ impl Client {
     }
 }
 
-fn understand(answer: &Answer) -> Result<Value, CommandError> {
+fn shape_of<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CommandError> {
+    serde_json::from_value(value)
+        .map_err(|error| CommandError::failed(format!("the daemon's answer is not as expected: {error}")))
+}
+
+/// The value in an answer, or the error that it tells of.
+pub(crate) fn understand(answer: &Answer) -> Result<Value, CommandError> {
     let value: Value = serde_json::from_slice(&answer.body)
         .map_err(|error| CommandError::failed(format!("the daemon's answer is not JSON: {error}")))?;
     if answer.status.is_success() {
@@ -168,6 +178,8 @@ fn understand(answer: &Answer) -> Result<Value, CommandError> {
         StatusCode::NOT_FOUND => Kind::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
         StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
+        // An expression without a value is answered before; what else cannot be used is a configuration.
+        StatusCode::UNPROCESSABLE_ENTITY => Kind::Usage,
         _ => Kind::Failed,
     };
     let error = value.get("error").cloned().unwrap_or_default();

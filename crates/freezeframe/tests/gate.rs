@@ -153,8 +153,9 @@ fn the_configuration_is_read_again_and_an_invalid_one_changes_nothing() {
     gate.says("gate.workers not set -> 3: takes effect at the next start");
     gate.says("the configuration is read again");
     assert_eq!(ask(), "two");
+    // What has to wait for a start is named until there is one.
     gate.signal("HUP");
-    gate.says("and the same");
+    gate.says("gate.workers not set -> 3: takes effect at the next start");
 }
 
 #[test]
@@ -201,11 +202,13 @@ fn the_admin_port_tells_programs_on_this_machine_and_nobody_else() {
     for foreign in ["Host: evil.example", "Host: localhost\r\nOrigin: http://localhost"] {
         assert!(ask(&format!("POST /api/v1/gate/reload HTTP/1.1\r\n{foreign}")).starts_with("HTTP/1.1 403 "));
     }
-    let status = |arguments: &[&str]| {
+    let run = |verb: &str, arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freezeframe"));
-        let output = command.args(["gate", "status", "--admin", &admin.to_string()]).args(arguments).output();
-        String::from_utf8(output.expect("started").stdout).expect("text")
+        command.args(["gate", verb, "--admin", &admin.to_string()]).args(arguments).output().expect("started")
     };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let status = |arguments: &[&str]| text(&run("status", arguments).stdout);
+    let reload = |arguments: &[&str]| run("reload", arguments);
     assert_eq!(
         status(&[]),
         format!(
@@ -215,13 +218,27 @@ fn the_admin_port_tells_programs_on_this_machine_and_nobody_else() {
     assert!(status(&["--json"]).starts_with("{\"schema\":\"freezeframe-gate/1\""));
     std::fs::write(&file, format!("[gate]\nupstreams = [\"{upstreams}\"]\nin_flight_max = 3\n"))
         .expect("written");
-    assert!(
-        ask("POST /api/v1/gate/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0")
-            .starts_with("HTTP/1.1 202 ")
-    );
-    gate.says("service \"default\": in_flight_max Some(2) -> Some(3)");
-    gate.says("the configuration is read again");
+    let change = "service \"default\": in_flight_max Some(2) -> Some(3)\ngate.in_flight_max 2 -> 3\n";
+    let dry = reload(&["--dry-run"]);
+    assert_eq!(text(&dry.stdout), format!("{change}nothing was changed: this is what a reload would do\n"));
+    assert!(status(&[]).contains("at most 2 each"));
+    assert_eq!(text(&reload(&[]).stdout), format!("{change}the configuration is read again\n"));
+    gate.says("the configuration is read again who=\"the admin port\"");
     assert!(status(&[]).contains("at most 3 each"));
+    let again = ask("POST /api/v1/gate/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0");
+    assert!(
+        again.ends_with("{\"schema\":\"freezeframe-reload/1\",\"dry_run\":false,\"changes\":[]}"),
+        "{again}"
+    );
+    std::fs::write(&file, "[gate]\ndeadlin_ms = 3\n").expect("written");
+    let refused = reload(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("unknown key `deadlin_ms`") && said.contains("hint: nothing was changed"),
+        "{said}"
+    );
+    gate.says("the configuration stays as it was");
 }
 
 #[test]
@@ -230,4 +247,41 @@ fn an_admin_port_for_strangers_is_refused() {
     let gate = Gate::start(&["--upstream", "127.0.0.1:9", "--admin", "0.0.0.0:0"], directory.path());
     gate.says("0.0.0.0:0 is not a loopback address");
     assert_eq!(gate.ends().code(), Some(2));
+}
+
+/// A collector that takes one report.
+#[test]
+fn a_collector_is_told_how_long_requests_took() {
+    let collector = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/v1/metrics", collector.local_addr().expect("bound"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstreams = upstream("one").to_string();
+    let config = format!("[gate]\nupstreams = [\"{upstreams}\"]\notlp_url = \"{url}\"\notlp_ms = 100\n");
+    std::fs::write(directory.path().join("freezeframe.toml"), config).expect("written");
+    let gate = Gate::start(&[], directory.path());
+    assert!(get(gate.address(), "/").ends_with("one"));
+    let end = std::time::Instant::now() + PATIENCE;
+    // The first may have come before the request was over.
+    for stream in collector.incoming().map_while(Result::ok) {
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut reader = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while reader.read_line(&mut head).is_ok_and(|n| n > 2) {
+            let line = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+            length =
+                line.strip_prefix("content-length:").map_or(length, |n| n.trim().parse().expect("a length"));
+        }
+        assert!(head.starts_with("POST /v1/metrics HTTP/1.1\r\n"), "{head}");
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").expect("written");
+        let report: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let metric = &report["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0];
+        assert_eq!(metric["name"], "freezeframe.gate.request.duration");
+        let points = metric["exponentialHistogram"]["dataPoints"].as_array().expect("a list");
+        if points.iter().any(|point| point["count"] == "1" && point["scale"] == 5) {
+            return;
+        }
+        assert!(std::time::Instant::now() < end, "the request is never reported: {report}");
+    }
 }

@@ -128,7 +128,7 @@ pub(crate) struct Passing {
     flight: Box<Flight>,
     /// Goes back to the pool once the body is over.
     connection: Option<Connection>,
-    /// From the second frame on, where there must be a pace: its account, and the length of the frame that the client has to take.
+    /// From the second frame on, over HTTP/2 from the head on, where there must be a pace: its account, and the length of the frame that the client has to take.
     pace: Option<(Rc<Pace>, usize)>,
 }
 
@@ -166,6 +166,10 @@ impl ResponseBody {
         if passing.incoming.is_end_stream() {
             passing.complete();
             return Self::Own(None);
+        }
+        if passing.flight.link().is_http2() {
+            // A client with a window of nothing is waited for before the first frame is asked for.
+            passing.give(0);
         }
         Self::Passing(passing)
     }
@@ -218,7 +222,12 @@ impl Passing {
     }
 
     fn complete(&mut self) {
-        self.pace = None;
+        if self.flight.link().is_http2() {
+            // Until this is dropped its client has yet to take the last frame, and may have left no window for it.
+            self.give(0);
+        } else {
+            self.pace = None;
+        }
         self.flight.end(Outcome::Answered);
         if let Some(connection) = self.connection.take() {
             connection.give_back(self.flight.worker());

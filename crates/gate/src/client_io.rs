@@ -16,13 +16,14 @@ use tokio_rustls::server::TlsStream;
 
 use crate::framing::Framing;
 use crate::gather;
+use crate::interim::Interim;
 
 /// How an HTTP/2 client with prior knowledge begins (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is put in the place of an offending line's end, and of everything after it: the HTTP library takes a NUL for an
 /// error wherever lines are expected, answers 400 where it still can, and closes the connection.
-const SPOILER: &[u8] = b"\0\r\n\r\n";
+pub(crate) const SPOILER: &[u8] = b"\0\r\n\r\n";
 /// How long, and for how many bytes, a client may go on sending after it was told that its request is refused.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -30,6 +31,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// What the two ends of a connection's handling tell each other. (Atomic only because upgraded streams have to be `Send`.)
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
+    /// What is to be said before a response.
+    pub(crate) interim: Arc<Interim>,
     tunnel: AtomicBool,
     early: AtomicBool,
 }
@@ -202,6 +205,14 @@ impl ClientStream {
 }
 
 impl ClientIo {
+    /// Writes interim responses: all of them where nothing of a response waits to be written, else what was begun.
+    fn poll_interim(&mut self, cx: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
+        let interim = &self.switch.interim;
+        let stream = &mut self.stream;
+        let result = interim.poll_write(begun, |bytes| Pin::new(&mut *stream).poll_write(cx, bytes));
+        if result.is_ready() { result } else { self.watched(cx, result) }
+    }
+
     /// What became of a write; where the client takes nothing for too long, that is an error. (A tunnel may rest.)
     fn watched<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
@@ -219,11 +230,13 @@ impl ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx, true))?;
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watched(cx, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx, false))?;
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         self.watched(cx, result)
     }
@@ -246,6 +259,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx, true))?;
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.watched(cx, result)
     }

@@ -18,6 +18,7 @@ use freezeframe_model::{IncidentId, Outcome};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use hyper::ext::on_informational;
 use hyper::upgrade::OnUpgrade;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -80,6 +81,8 @@ pub(crate) struct Errand {
     pub(crate) outbound: Outbound,
     pub(crate) upgrade: Option<OnUpgrade>,
     pub(crate) accept: Option<HeaderValue>,
+    /// The client understands interim responses, in a form that can be written.
+    pub(crate) takes_interim: bool,
     pub(crate) route: Arc<PlannedRoute>,
     pub(crate) deadline: Deadline,
     pub(crate) progress: Progress,
@@ -278,8 +281,26 @@ impl Errand {
         let deadline_ms = self.deadline.left_ms();
         let trace = flight.trace_text();
         let request = self.outbound.request(&trace, instance, deadline_ms, connection.is_http2());
-        let request = request.ok_or_else(|| Failed::Exchange("the request cannot be repeated".to_owned()))?;
-        let sent = unless_decided(flight, &mut self.deadline, connection.send(request)).await?;
+        let mut request =
+            request.ok_or_else(|| Failed::Exchange("the request cannot be repeated".to_owned()))?;
+        let interim = self.takes_interim.then(|| &self.link.switch.interim);
+        if let Some(interim) = interim {
+            let put = interim.open();
+            on_informational(&mut request, move |response| put(response.status(), response.headers()));
+        }
+        let sending = async {
+            let mut sending = pin!(connection.send(request));
+            let Some(interim) = interim else { return sending.await };
+            let sent = poll_fn(|cx| {
+                // Polled for them as well: the stream is flushed after that.
+                let _ = interim.poll_written(cx);
+                sending.as_mut().poll(cx)
+            });
+            let sent = sent.await;
+            poll_fn(|cx| interim.poll_written(cx)).await;
+            sent
+        };
+        let sent = unless_decided(flight, &mut self.deadline, sending).await?;
         match sent {
             Ok(response) => {
                 let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -53,6 +53,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// Begins the account of a request that arrived with these trace ids.
     pub(crate) fn begin(link: Rc<Link>, facts: RequestFacts, ids: TraceIds) -> Box<Self> {
+        link.request_begins();
         Box::new(Self {
             link,
             facts,
@@ -298,6 +299,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.leave();
+        self.link.request_is_over();
         let outcome = self.outcome.take().unwrap_or(Outcome::ClientGone);
         self.land(&outcome);
         if outcome == Outcome::ClientGone {

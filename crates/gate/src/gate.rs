@@ -24,7 +24,7 @@ use crate::plan::{RouteTable, RouteTableError, Service};
 use crate::registry::Registry;
 use crate::route::{Evicted, Instance, Settled, Table, lock};
 use crate::session::Sessions;
-use crate::tls::{Handshakes, TlsError};
+use crate::tls::{CertificateFiles, Handshakes, TlsError};
 use crate::trace::TraceIds;
 use crate::worker;
 use crate::{GateError, Observer, ServiceState, UpstreamState};
@@ -178,13 +178,18 @@ impl Gate {
         Ok(())
     }
 
-    /// Reads the certificates again now, instead of when their files are next looked at. Connections go on with those that they
-    /// began with.
+    /// Whether clients are spoken to in TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.inner.shared.tls.is_some()
+    }
+
+    /// Takes other certificates, or reads the same ones again now instead of when their files are next looked at. Connections go on
+    /// with those that they began with. Nothing happens where TLS is not spoken.
     ///
     /// # Errors
     /// What is wrong with them; then the old ones stay.
-    pub fn reload_certificates(&self) -> Result<(), TlsError> {
-        self.inner.shared.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    pub fn use_certificates(&self, certificates: &[CertificateFiles]) -> Result<(), TlsError> {
+        self.inner.shared.tls.as_ref().map_or(Ok(()), |tls| tls.reload(Some(certificates)))
     }
 
     /// Opens the access log's file again: after it was moved away.

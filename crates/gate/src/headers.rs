@@ -35,7 +35,17 @@ const NOT_FROM_CLIENTS: [&str; 8] = [
     "proxy",
 ];
 /// Fields between two neighbours, besides those that `Connection` names. (`Proxy-Status`, RFC 9209, is not one of them.)
-const PROXY_FIELDS: [&str; 2] = ["proxy-connection", "proxy-authentication-info"];
+const NEIGHBOUR_FIELDS: [&str; 3] = ["proxy-connection", "proxy-authentication-info", "http2-settings"];
+/// Further fields that must not come under a name with `_` for `-`: CGI and its heirs do not tell them apart.
+const NOT_UNDERSCORED: [&str; 7] = [
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "forwarded",
+    "idempotency-key",
+    "traceparent",
+    "x-freezeframe-deadline-ms",
+];
 
 /// Fields that a request gets on its way: where it came from, its trace and its time.
 const FIELDS_ADDED: usize = 6;
@@ -53,6 +63,8 @@ pub(crate) struct Survey {
     /// Anything else that has to go.
     others: bool,
     upgrade: bool,
+    /// A name has a `_`.
+    underscored: bool,
     pub(crate) traceparent: bool,
     tracestate: bool,
     pub(crate) idempotency_key: bool,
@@ -128,7 +140,7 @@ pub(crate) fn survey(headers: &HeaderMap) -> Survey {
                 "idempotency-key" => survey.idempotency_key = true,
                 "x-freezeframe-deadline-ms" => survey.deadline = true,
                 other if other == KEEP_ALIVE || is_listed(other) => survey.others = true,
-                _ => {}
+                other => survey.underscored |= other.as_bytes().contains(&b'_'),
             },
         }
     }
@@ -137,8 +149,8 @@ pub(crate) fn survey(headers: &HeaderMap) -> Survey {
 
 fn is_listed(name: &str) -> bool {
     // Two first letters decide for almost every name.
-    matches!(name.as_bytes(), [b'x', b'-', ..] | [b'p', b'r', ..])
-        && (NOT_FROM_CLIENTS.contains(&name) || PROXY_FIELDS.contains(&name))
+    matches!(name.as_bytes(), [b'x', b'-', ..] | [b'p', b'r', ..] | [b'h', b't', ..])
+        && (NOT_FROM_CLIENTS.contains(&name) || NEIGHBOUR_FIELDS.contains(&name))
 }
 
 impl Survey {
@@ -153,9 +165,14 @@ impl Survey {
         value.to_str().ok()?.trim().parse().ok()
     }
 
-    /// Whether a client asks for another protocol.
+    /// Whether a client asks for another protocol. Not for another HTTP: in a tunnel those would be requests that nobody looks at
+    /// (`h2c`, which RFC 9113 took back; RFC 2817).
     pub(crate) fn wants_upgrade(&self, headers: &HeaderMap, version: Version) -> bool {
-        self.upgrade && self.connection && version == Version::HTTP_11 && names_option(headers, b"upgrade")
+        self.upgrade
+            && self.connection
+            && version == Version::HTTP_11
+            && names_option(headers, b"upgrade")
+            && !names_http(headers)
     }
 
     /// The fields of a request in the form in which every instance may get it, except for `traceparent`.
@@ -251,7 +268,10 @@ impl Survey {
             for name in [KEEP_ALIVE, EXPECT, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
                 headers.remove(name);
             }
-            NOT_FROM_CLIENTS.iter().chain(&PROXY_FIELDS).for_each(|name| drop(headers.remove(*name)));
+            NOT_FROM_CLIENTS.iter().chain(&NEIGHBOUR_FIELDS).for_each(|name| drop(headers.remove(*name)));
+        }
+        if self.underscored {
+            strip_underscored(headers);
         }
     }
 }
@@ -291,7 +311,7 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, tunnel: bool) -> Result<
             TE | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => found.others = true,
             _ => {
                 let name = name.as_str();
-                found.others |= name == KEEP_ALIVE || PROXY_FIELDS.contains(&name);
+                found.others |= name == KEEP_ALIVE || NEIGHBOUR_FIELDS.contains(&name);
             }
         }
     }
@@ -313,7 +333,7 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, tunnel: bool) -> Result<
         for name in [KEEP_ALIVE, TE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
             headers.remove(name);
         }
-        PROXY_FIELDS.iter().for_each(|name| drop(headers.remove(*name)));
+        NEIGHBOUR_FIELDS.iter().for_each(|name| drop(headers.remove(*name)));
     }
     if tunnel {
         headers.insert(UPGRADE, protocol.ok_or("101 without an Upgrade field")?);
@@ -338,6 +358,30 @@ fn strip_named(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+}
+
+/// Removes fields under names that are others' with `_` for `-`.
+fn strip_underscored(headers: &mut HeaderMap) {
+    let is_others = |name: &&HeaderName| {
+        let name = name.as_str();
+        let dashed = name.contains('_').then(|| name.replace('_', "-"));
+        dashed.is_some_and(|name| {
+            NOT_FROM_CLIENTS.contains(&name.as_str()) || NOT_UNDERSCORED.contains(&name.as_str())
+        })
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(is_others).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn names_http(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(UPGRADE).into_iter();
+    let mut protocols = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    protocols.any(|protocol| {
+        let protocol = protocol.trim_ascii().to_ascii_lowercase();
+        [&b"h2"[..], b"http", b"tls"].iter().any(|http| protocol.starts_with(http))
+    })
 }
 
 fn names_option(headers: &HeaderMap, option: &[u8]) -> bool {

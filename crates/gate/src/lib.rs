@@ -33,6 +33,7 @@ mod gate;
 mod gather;
 mod headers;
 mod health;
+mod interim;
 mod journey;
 mod limits;
 mod listen;

@@ -166,7 +166,7 @@ fn longest<'a>(group: &'a [Entry], path: &str) -> Option<&'a Arc<PlannedRoute>> 
 }
 
 /// A host without port and final dot, in lower case.
-fn bare(host: &str) -> Cow<'_, str> {
+pub(crate) fn bare(host: &str) -> Cow<'_, str> {
     let end = match host.strip_prefix('[') {
         Some(_) => host.find(']').map_or(host.len(), |at| at + 1),
         None => host.find(':').unwrap_or(host.len()),
@@ -181,7 +181,7 @@ fn bare(host: &str) -> Cow<'_, str> {
 }
 
 /// A segment that is `.` or `..`, plain or percent-encoded, or ends in such a one after an encoded slash or a backslash.
-fn has_dot_segment(path: &str) -> bool {
+pub(crate) fn has_dot_segment(path: &str) -> bool {
     if !path.contains(['.', '%', '\\']) {
         return false;
     }

@@ -13,7 +13,7 @@ use freezeframe_admission::{Enter, Permit};
 use freezeframe_model::Outcome;
 use http::header::{ACCEPT, HOST, REFERER, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
@@ -45,6 +45,7 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (mut parts, body) = request.into_parts();
+    let is_http11 = parts.version == Version::HTTP_11;
     let survey = headers::survey(&parts.headers);
     let (mut flight, is_clients_trace) = begin(&link, &parts, &survey);
     let accept = parts.headers.get(ACCEPT).cloned();
@@ -102,8 +103,13 @@ pub(crate) async fn serve(
     }
     route.save(link.worker.index);
     let progress = Progress::default();
-    let mut errand = Errand { link, outbound, upgrade, accept, route, deadline, progress };
-    Ok(errand.run(flight).await)
+    let takes_interim = is_http11 && upgrade.is_none();
+    let mut errand = Errand { link, outbound, upgrade, accept, takes_interim, route, deadline, progress };
+    let response = errand.run(flight).await;
+    if takes_interim {
+        errand.link.switch.interim.close();
+    }
+    Ok(response)
 }
 
 /// Opens the request's account. True where it goes on in the client's own trace.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use freezeframe_admission::{Reason, Shed};
 use freezeframe_model::IncidentId;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::ResponseBody;
@@ -96,6 +96,10 @@ impl<'a> Refusal<'a> {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if self.status == StatusCode::NOT_IMPLEMENTED {
+            // A coding that is not understood: where its message ends is not for us to say, and what follows is not looked at.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(value) = incident.and_then(|id| HeaderValue::try_from(id).ok()) {
             headers.insert(X_INCIDENT_ID, value);
         }

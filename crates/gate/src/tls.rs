@@ -79,6 +79,14 @@ pub enum TlsError {
 }
 
 impl Tls {
+    /// Reads all certificates, and keeps nothing.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self) -> Result<(), TlsError> {
+        load(&self.certificates).map(drop)
+    }
+
     /// One certificate for all names, and the default times: 10 seconds for a handshake, a look every 5 seconds.
     pub fn new(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         let files = CertificateFiles { chain: chain.into(), key: key.into() };
@@ -91,8 +99,13 @@ pub(crate) struct Handshakes {
     pub(crate) acceptor: TlsAcceptor,
     settings: Tls,
     certificates: Arc<Certificates>,
-    /// When the files that are in use were changed.
-    seen: Mutex<Vec<Option<SystemTime>>>,
+    files: Mutex<Files>,
+}
+
+/// Where the certificates in use are, and when those files were changed.
+struct Files {
+    paths: Vec<CertificateFiles>,
+    seen: Vec<Option<SystemTime>>,
 }
 
 /// The certificates in use; replaced as a whole.
@@ -103,8 +116,10 @@ struct Certificates {
 impl Handshakes {
     pub(crate) fn new(settings: &Tls) -> Result<Self, TlsError> {
         let setup = |error| TlsError::Setup { source: Box::new(error) };
-        let seen = Mutex::new(times(settings));
-        let certificates = Arc::new(Certificates { keys: ArcSwap::from_pointee(load(settings)?) });
+        let paths = settings.certificates.clone();
+        let files = Mutex::new(Files { seen: times(&paths), paths });
+        let certificates =
+            Arc::new(Certificates { keys: ArcSwap::from_pointee(load(&settings.certificates)?) });
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -114,7 +129,7 @@ impl Handshakes {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = ring::Ticketer::new().map_err(setup)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Self { acceptor, settings: settings.clone(), certificates, seen })
+        Ok(Self { acceptor, settings: settings.clone(), certificates, files })
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -125,22 +140,38 @@ impl Handshakes {
         Duration::from_millis(self.settings.poll_ms.max(10))
     }
 
-    /// Reads all files again. Where one cannot be used, all stay as they were.
-    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+    /// Reads these files, or those in use again. Where one cannot be used, all stay as they were.
+    pub(crate) fn reload(&self, new: Option<&[CertificateFiles]>) -> Result<(), TlsError> {
+        let mut files = lock(&self.files);
+        let paths = new.map_or_else(|| files.paths.clone(), <[CertificateFiles]>::to_vec);
         // Before they are read: a change in between is seen at the next look.
-        let now = times(&self.settings);
-        let result = load(&self.settings).map(|keys| self.certificates.keys.store(Arc::new(keys)));
-        // A file that cannot be used is not tried again before it changes.
-        *lock(&self.seen) = now;
-        result
+        let seen = times(&paths);
+        match load(&paths) {
+            Ok(keys) => {
+                self.certificates.keys.store(Arc::new(keys));
+                *files = Files { paths, seen };
+                Ok(())
+            }
+            Err(error) => {
+                // A file that cannot be used is not tried again before it changes.
+                if paths == files.paths {
+                    files.seen = seen;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Reads them again if one changed. It blocks as long as the file system does.
     pub(crate) fn reload_if_changed(&self) {
-        if *lock(&self.seen) == times(&self.settings) {
+        let is_same = {
+            let files = lock(&self.files);
+            files.seen == times(&files.paths)
+        };
+        if is_same {
             return;
         }
-        match self.reload() {
+        match self.reload(None) {
             Ok(()) => tracing::info!("the certificates changed and were read again"),
             Err(error) => {
                 let why = crate::errand::chain(&error);
@@ -150,16 +181,16 @@ impl Handshakes {
     }
 }
 
-fn times(settings: &Tls) -> Vec<Option<SystemTime>> {
-    let paths = settings.certificates.iter().flat_map(|files| [&files.chain, &files.key]);
+fn times(certificates: &[CertificateFiles]) -> Vec<Option<SystemTime>> {
+    let paths = certificates.iter().flat_map(|files| [&files.chain, &files.key]);
     paths.map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect()
 }
 
-fn load(settings: &Tls) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
-    if !(1..=CERTIFICATES_MAX).contains(&settings.certificates.len()) {
+fn load(certificates: &[CertificateFiles]) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
+    if !(1..=CERTIFICATES_MAX).contains(&certificates.len()) {
         return Err(TlsError::Count);
     }
-    settings.certificates.iter().map(|files| load_pair(files).map(Arc::new)).collect()
+    certificates.iter().map(|files| load_pair(files).map(Arc::new)).collect()
 }
 
 fn load_pair(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {

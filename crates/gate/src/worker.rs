@@ -38,6 +38,8 @@ const RESETS_PENDING_MAX: usize = 20;
 const ERRORS_MAX: usize = 64;
 /// Fields of a request that the HTTP library takes where it is told nothing else.
 const HEADERS_MAX_OF_LIBRARY: usize = 100;
+/// An HTTP/2 client that asks for nothing is closed after so many times the pause after which it is told to go.
+const RETIRED_FOR: u32 = 4;
 /// Resets are counted over so many seconds.
 const RESETS_OVER_S: f32 = 10.0;
 /// Pause after the system refused to accept a connection (for want of file descriptors, most likely).
@@ -68,6 +70,11 @@ pub(crate) struct Link {
     pub(crate) switch: Arc<Switch>,
     pub(crate) visit: Visit,
     is_http2: Cell<bool>,
+    /// Requests that it waits for, and since when there is none.
+    requests: Cell<u32>,
+    quiet_since: Cell<Instant>,
+    /// It was told that it may ask for nothing more.
+    retired: Cell<bool>,
     /// Resets that an HTTP/2 client may still make, and when that was so.
     resets: Cell<(f32, Instant)>,
     doomed: Cell<bool>,
@@ -104,6 +111,9 @@ impl Link {
             switch,
             visit,
             is_http2: Cell::new(false),
+            requests: Cell::new(0),
+            quiet_since: Cell::new(Instant::now()),
+            retired: Cell::new(false),
             resets: Cell::new((resets, Instant::now())),
             doomed: Cell::new(false),
             waker: RefCell::new(None),
@@ -168,6 +178,7 @@ impl Worker {
         http2
             .timer(LentTimers)
             .keep_alive_interval(header_timeout)
+            .keep_alive_timeout(header_timeout)
             .max_concurrent_streams(limits.h2_streams_max)
             .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
@@ -285,6 +296,21 @@ impl Worker {
                 self.shared.addresses.sweep();
             }
             self.links.borrow_mut().retain(|link| link.strong_count() > 0);
+            self.retire_idle();
+        }
+    }
+
+    /// Tells HTTP/2 clients to go that ask for nothing any more. (HTTP/1 has a timeout for that.)
+    fn retire_idle(&self) {
+        let (now, idle_max) = (Instant::now(), self.shared.config.header_timeout());
+        let links: Vec<_> = self.links.borrow().iter().filter_map(Weak::upgrade).collect();
+        for link in links.iter().filter(|link| link.is_http2.get() && link.requests.get() == 0) {
+            let quiet = now.duration_since(link.quiet_since.get());
+            if quiet > idle_max * RETIRED_FOR {
+                link.doom("it does not go, and asks for nothing");
+            } else if quiet > idle_max && !link.retired.replace(true) {
+                link.wake();
+            }
         }
     }
 
@@ -314,10 +340,7 @@ impl Worker {
         self.stopping.set(true);
         self.pool.clear();
         let links: Vec<_> = self.links.borrow().iter().filter_map(Weak::upgrade).collect();
-        for link in links {
-            let waker = link.waker.take();
-            waker.into_iter().for_each(Waker::wake);
-        }
+        links.iter().for_each(|link| link.wake());
         let deadline = (*self.shared.stop.borrow()).map_or_else(Instant::now, Instant::from_std);
         while self.live.get() > 0 {
             if timeout_at(deadline, self.all_gone.notified()).await.is_err() {
@@ -349,12 +372,35 @@ impl Link {
     pub(crate) fn doom(&self, why: &'static str) {
         if !self.doomed.replace(true) {
             tracing::debug!(peer = %self.origin.peer, why, "a client's connection is closed");
-            let waker = self.waker.take();
-            waker.into_iter().for_each(Waker::wake);
+            self.wake();
         }
     }
 
-    /// Runs a connection to its end; from the moment the gate stops, `finish` tells it to take no further request.
+    /// Has the connection's task look again whether it should end.
+    fn wake(&self) {
+        let waker = self.waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2.get()
+    }
+
+    /// A request of this client begins.
+    pub(crate) fn request_begins(&self) {
+        self.requests.set(self.requests.get().saturating_add(1));
+    }
+
+    /// A request of this client is over.
+    pub(crate) fn request_is_over(&self) {
+        self.requests.set(self.requests.get().saturating_sub(1));
+        if self.requests.get() == 0 {
+            self.quiet_since.set(Instant::now());
+        }
+    }
+
+    /// Runs a connection to its end; from the moment the gate stops, or has no use for it, `finish` tells it to take no further request.
     async fn drive<C>(&self, connection: C, mut finish: impl FnMut(Pin<&mut C>)) -> Result<(), hyper::Error>
     where
         C: Future<Output = Result<(), hyper::Error>>,
@@ -366,7 +412,7 @@ impl Link {
             if self.doomed.get() {
                 return Poll::Ready(Ok(()));
             }
-            if self.worker.stopping.get() && !is_finishing {
+            if (self.worker.stopping.get() || self.retired.get()) && !is_finishing {
                 is_finishing = true;
                 finish(connection.as_mut());
             }

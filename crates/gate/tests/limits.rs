@@ -6,34 +6,18 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::*;
+use frames::{PREFACE, frame, get as head};
 use freezeframe_gate::{Config, Gate, Limits};
 use freezeframe_model::Outcome;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: shop\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 async fn gate(limits: Limits) -> (Gate, std::sync::Arc<Recorder>, Backend) {
     let one = Backend::bind().await;
     let routes = one_route(&[one.addr], |_| ());
     let (gate, recorder) = start(Config { limits, routes, ..config() });
     (gate, recorder, one)
-}
-
-/// An HTTP/2 frame.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = u32::try_from(payload.len()).expect("short").to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// A GET without a literal that would need Huffman or a table: indexed `:method GET`, `:path /`, `:scheme http`, and a host.
-fn head() -> Vec<u8> {
-    let mut block = vec![0x82, 0x84, 0x86, 0x41, 4];
-    block.extend(b"shop");
-    block
 }
 
 /// What the gate sent after it closed the connection; each frame's kind and, of GOAWAY, the reason.

@@ -47,18 +47,70 @@ async fn unannounced_trailers_are_left_out_over_http1_and_the_message_is_whole()
     assert_eq!(recorder.first(1).await[0].outcome, Outcome::Answered);
 }
 
-/// The HTTP library has no way to send an interim response but 100 and 101: a 103 of an instance ends at the gate, and the final
-/// response is what it would have been.
+const HINTS: &str =
+    "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
 #[tokio::test]
-async fn interim_responses_of_an_instance_do_not_hurt_the_final_one() {
-    let (gate, _, backend) = start_with_backend().await;
+async fn interim_responses_pass_to_http11_clients_as_they_come() {
+    let (gate, recorder, backend) = start_with_backend().await;
     let mut client = Wire::connect(&gate).await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let (mut instance, _) = backend.request().await;
-    instance.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n").await;
-    instance.send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    instance.send(HINTS).await;
+    // Before there is a final one.
+    assert_eq!(client.head().await, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
+    // All at once, and with the next request behind it.
+    instance.send(format!("HTTP/1.1 102 Processing\r\n\r\n{HINTS}{OK}")).await;
+    client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.head().await, "HTTP/1.1 102 Processing\r\n\r\n");
+    assert!(client.head().await.starts_with("HTTP/1.1 103 "));
     let answer = client.response().await;
     assert_eq!((answer.status, answer.body.as_str(), field(&answer.head, "link")), (200, "ok", None));
+    instance.head().await;
+    instance.send(format!("{HINTS}{OK}")).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 103 "));
+    assert_eq!(client.response().await.status, 200);
+    // With a body that is expected: both kinds of interim response.
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    instance.head().await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    instance.send(HINTS).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 103 "));
+    client.send("0\r\n\r\n").await;
+    instance.until("0\r\n\r\n").await;
+    instance.send(OK).await;
+    assert_eq!(client.response().await.status, 200);
+    assert!(recorder.first(3).await.iter().all(|exchange| exchange.outcome == Outcome::Answered));
+}
+
+#[tokio::test]
+async fn clients_that_cannot_take_interim_responses_get_the_final_one() {
+    let (gate, _, backend) = start_with_backend().await;
+    let mut client = Wire::connect(&gate).await;
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    let (mut instance, _) = backend.request().await;
+    instance.send(format!("{HINTS}{OK}")).await;
+    let said = client.rest().await;
+    assert!(said.contains(" 200 OK\r\n") && !said.contains(" 103 "), "{said}");
+    // The HTTP library has no way to send one over HTTP/2.
+    let mut client = frames::Frames::connect(&gate).await;
+    client.send(frames::HEADERS, frames::WHOLE, 1, &frames::get()).await;
+    instance.head().await;
+    instance.send(format!("{HINTS}{OK}")).await;
+    assert_eq!(client.told(1).await, ["200"]);
+    // One that is never finished, after the deadline's own answer, leaves the stream as it should be.
+    let one = Backend::bind().await;
+    let routes = one_route(&[one.addr], |route| route.deadline_ms = Some(300));
+    let (gate, _) = start(Config { routes, ..config() });
+    let mut client = Wire::connect(&gate).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (mut instance, _) = one.request().await;
+    instance.send(HINTS).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 103 "));
+    assert_eq!(client.response().await.status, 503);
 }
 
 #[tokio::test]

@@ -113,18 +113,24 @@ async fn changed_files_are_read_again_and_broken_ones_are_not_used() {
     put("shop.key", "tls.key");
     let mut tls = Tls::new(directory.path().join("tls.pem"), directory.path().join("tls.key"));
     tls.poll_ms = 20;
+    let certificates = tls.certificates.clone();
     let (gate, _) = start(Config { tls: Some(tls), ..config() });
     assert_eq!(shown(&gate, "shop.example").await, Ok(()));
     put("README.md", "tls.pem");
-    let error = gate.reload_certificates().expect_err("no certificate in it").to_string();
+    let error = gate.use_certificates(&certificates).expect_err("no certificate in it").to_string();
     assert!(error.starts_with("expected 1 to"), "{error}");
     put("wild.pem", "tls.pem");
-    let error = gate.reload_certificates().expect_err("another's key").to_string();
+    let error = gate.use_certificates(&certificates).expect_err("another's key").to_string();
     assert!(error.ends_with("cannot be used together"), "{error}");
     assert_eq!(shown(&gate, "shop.example").await, Ok(()), "the old one stays");
     put("wild.key", "tls.key");
     // Nobody says so: it is noticed.
     patiently("the new certificate", async { while shown(&gate, "a.eu.example").await.is_err() {} }).await;
+    // Files of other names are in use at once, and looked at from then on.
+    let other = [CertificateFiles { chain: file("shop.pem"), key: file("shop.key") }];
+    gate.use_certificates(&other).expect("usable");
+    assert_eq!(shown(&gate, "shop.example").await, Ok(()));
+    shown(&gate, "a.eu.example").await.expect_err("that certificate is not in use any more");
 }
 
 #[tokio::test]

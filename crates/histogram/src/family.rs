@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::compact;
 use crate::counts::Histogram;
+use crate::opentelemetry::exponential;
 use crate::prometheus::{self, field_bytes, field_varint};
 
 /// A histogram, and what it is of.
@@ -68,6 +69,57 @@ pub fn json(series: &[Series]) -> String {
     text
 }
 
+/// What an OTLP metric is about, besides its data.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric<'m> {
+    /// Its name.
+    pub name: &'m str,
+    /// What it tells, for people.
+    pub help: &'m str,
+    /// Whose it is: `service.name` of the resource.
+    pub service: &'m str,
+    /// Since when it is counted, in nanoseconds of the Unix epoch.
+    pub since_ns: u64,
+    /// When this was read, in the same.
+    pub now_ns: u64,
+}
+
+/// OTLP's `ExportMetricsServiceRequest` as JSON: one exponential histogram in microseconds, whose counts only grow.
+pub fn otlp(metric: Metric<'_>, series: &[Series]) -> String {
+    const CUMULATIVE: u8 = 2;
+    let attribute = |name: &str, value: &str| {
+        format!("{{\"key\":\"{name}\",\"value\":{{\"stringValue\":\"{}\"}}}}", escaped_json(value))
+    };
+    let point = |one: &Series| {
+        let attributes: Vec<String> = one.labels.iter().map(|(name, value)| attribute(name, value)).collect();
+        let data = exponential(&one.histogram);
+        // 64-bit integers are strings in the JSON of protobuf.
+        let counts: Vec<String> = data.bucket_counts.iter().map(|count| format!("\"{count}\"")).collect();
+        format!(
+            "{{\"attributes\":[{}],\"startTimeUnixNano\":\"{}\",\"timeUnixNano\":\"{}\",\"count\":\"{}\",\"sum\":{},\
+             \"scale\":{},\"zeroCount\":\"0\",\"positive\":{{\"offset\":{},\"bucketCounts\":[{}]}}}}",
+            attributes.join(","),
+            metric.since_ns,
+            metric.now_ns,
+            data.count,
+            data.sum,
+            data.scale,
+            data.offset,
+            counts.join(",")
+        )
+    };
+    let points: Vec<String> = series.iter().map(point).collect();
+    format!(
+        "{{\"resourceMetrics\":[{{\"resource\":{{\"attributes\":[{}]}},\"scopeMetrics\":[{{\"scope\":{{\"name\":\"freezeframe\"}},\
+         \"metrics\":[{{\"name\":\"{}\",\"description\":\"{}\",\"unit\":\"us\",\"exponentialHistogram\":\
+         {{\"aggregationTemporality\":{CUMULATIVE},\"dataPoints\":[{}]}}}}]}}]}}]}}",
+        attribute("service.name", metric.service),
+        escaped_json(metric.name),
+        escaped_json(metric.help),
+        points.join(",")
+    )
+}
+
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -105,6 +157,16 @@ mod tests {
         expect![[r#"[{"route":"a\"\\\u000a","part":"total","histogram":{"count":2,"sum_us":2300,"scale":5,"buckets":[[263,1],[350,1]]}}]"#]]
             .assert_eq(&json(&odd));
         assert_eq!(json(&[]), "[]");
+    }
+
+    #[test]
+    fn an_export_is_what_otlp_says() {
+        let metric = Metric { name: "d", help: "h", service: "a\"b", since_ns: 1, now_ns: u64::MAX };
+        let mut one = series("r");
+        one.histogram = Histogram::new();
+        one.histogram.record_ns(300_000);
+        expect![[r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"a\"b"}}]},"scopeMetrics":[{"scope":{"name":"freezeframe"},"metrics":[{"name":"d","description":"h","unit":"us","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"attributes":[{"key":"route","value":{"stringValue":"r"}},{"key":"part","value":{"stringValue":"total"}}],"startTimeUnixNano":"1","timeUnixNano":"18446744073709551615","count":"1","sum":300,"scale":5,"zeroCount":"0","positive":{"offset":263,"bucketCounts":["1"]}}]}}]}]}]}"#]]
+            .assert_eq(&otlp(metric, &[one]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod instance;
 mod overview;
 mod question;
 mod record;
+mod reload;
 mod request;
 mod section;
 mod session;
@@ -29,6 +30,7 @@ pub use instance::{InstanceList, InstanceShape};
 pub use overview::{ImpactShape, Overview, SectionHead, StatusShape};
 pub use question::{ExpressionShape, InspectBody, ValueAnswer};
 pub use record::{AuditList, AuditShape, NoteBody, NoteList, NoteShape, OwnerAnswer};
+pub use reload::{ChangeShape, ReloadAnswer, ReloadQuery};
 pub use request::{ExchangeShape, LogShape, RequestShape};
 pub use section::{
     MilestoneShape, ModuleShape, MomentShape, RequestLine, SectionItems, SectionPage, ThreadLine,
@@ -100,7 +102,7 @@ pub struct ProblemDetails {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ErrorShape {
-    /// `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`.
+    /// `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`, `invalid`.
     pub kind: String,
     /// For people.
     pub message: String,

@@ -8,6 +8,7 @@ mod login;
 mod pages;
 mod problem;
 mod read;
+mod reload;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use freezeframe_model::IncidentId;
 use crate::access::Need;
 use crate::control::{Act, ActOutcome, Control, ControlError, Known};
 use crate::{Access, page};
-use problem::Problem;
+pub(crate) use problem::Problem;
 
 /// Largest request body in bytes; the real ones have some dozens.
 const MAX_BODY: usize = 16 * 1024;
@@ -92,6 +93,7 @@ fn routes() -> Vec<Route> {
         post(ACT, "/api/v1/incidents/{id}/{act}", json::act),
         get(VIEW, "/api/v1/instances", json::instances),
         get(VIEW, "/metrics", gate::metrics),
+        post(ACT, "/api/v1/gate/reload", reload::reload),
         get(VIEW, "/api/v1/gate/histograms", gate::histograms),
         get(VIEW, "/api/v1/gate/histograms.hgrm", gate::percentiles),
     ]
@@ -187,6 +189,7 @@ mod tests {
             act    POST /api/v1/incidents/{id}/{act}
             view   GET  /api/v1/instances
             view   GET  /metrics
+            act    POST /api/v1/gate/reload
             view   GET  /api/v1/gate/histograms
             view   GET  /api/v1/gate/histograms.hgrm
         "#]]

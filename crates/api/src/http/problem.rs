@@ -11,7 +11,7 @@ use crate::dto::{ErrorAnswer, ErrorShape, ExpressionShape, ProblemDetails};
 
 /// Why a request was not carried out.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(crate) enum Problem {
     /// The daemon says no.
     Control(ControlError),
     /// The request makes no sense.
@@ -53,6 +53,10 @@ impl Problem {
             Self::Control(error @ ControlError::TimedOut(_)) => {
                 let hints = &["it may still come to its end: read the incident again before repeating it"];
                 (StatusCode::GATEWAY_TIMEOUT, "timed_out", error.to_string(), hints)
+            }
+            Self::Control(error @ ControlError::Invalid(_)) => {
+                let hints = &["nothing was changed"];
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid", error.to_string(), hints)
             }
             Self::Control(error @ ControlError::Failed(_)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "failed", error.to_string(), &[])

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Change, Control, ControlError, Inspected, Known};
 use freezeframe_histogram::{Histogram, Series};
 use freezeframe_model::{
     Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question, Record, Sightings,
@@ -25,6 +25,10 @@ pub struct Fake {
     pub inspected: Mutex<Result<Inspected, ControlError>>,
     /// What the next action leads to.
     pub answer: Mutex<Result<ActOutcome, ControlError>>,
+    /// Who had the configuration read again, and whether it was a dry run.
+    pub reloads: Mutex<Vec<(String, bool)>>,
+    /// What that comes to.
+    pub changes: Mutex<Result<Vec<Change>, ControlError>>,
     incident: Incident,
     capture: Arc<Capture>,
     record: Mutex<Record>,
@@ -40,6 +44,8 @@ impl Fake {
             inspected: Mutex::new(Err(ControlError::NotFound)),
             answer: Mutex::new(answer),
             record: Mutex::new(record(&incident.service)),
+            reloads: Mutex::default(),
+            changes: Mutex::new(Ok(Vec::new())),
             incident,
             capture: Arc::new(capture),
         }
@@ -73,6 +79,11 @@ impl Control for Fake {
         [1_000_000, 3_000_000].into_iter().for_each(|ns| histogram.record_ns(ns));
         let labels = [("route", "shop"), ("outcome", "ok"), ("part", "total")];
         vec![Series { labels: labels.map(|(name, value)| (name, value.to_owned())).to_vec(), histogram }]
+    }
+
+    fn reload(&self, who: &str, dry_run: bool) -> Result<Vec<Change>, ControlError> {
+        self.reloads.lock().unwrap().push((who.to_owned(), dry_run));
+        self.changes.lock().unwrap().clone()
     }
 
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>> {

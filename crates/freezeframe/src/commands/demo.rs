@@ -96,7 +96,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
 
 async fn perform(arguments: &Arguments, scratch: &Scratch) -> Result<i32, CommandError> {
     let teller = Teller { silent: arguments.json, begun: Instant::now() };
-    let running = daemon::start(configure(arguments, scratch)?, true)
+    let config = configure(arguments, scratch)?;
+    let same = config.clone();
+    let running = daemon::start(config, Box::new(move || Ok(same.clone())), true)
         .await
         .map_err(|error| super::run::explain(&error))?;
     let stage = Stage::of(&running);

@@ -10,11 +10,12 @@ use std::time::Duration;
 use freezeframe_gate::{Gate, GateError, Observer};
 use freezeframe_model::{Exchange, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 
 use super::gate_admin;
 use crate::config::{Config, ConfigError, Flags};
 use crate::error::{CommandError, Kind};
+use crate::export;
+use crate::reload::{self, Reloader};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -54,17 +55,9 @@ pub(crate) struct Arguments {
 enum Action {
     /// What a gate that has an admin port is doing.
     Status(gate_admin::StatusArguments),
+    /// Have it read its configuration again.
+    Reload(gate_admin::ReloadArguments),
 }
-
-/// What can be changed while the gate runs; the rest is as it was at the start.
-const LIVE: [&str; 6] = [
-    "gate.upstreams",
-    "gate.h2c",
-    "gate.deadline_ms",
-    "gate.in_flight_max",
-    "gate.queue_max",
-    "gate.retries",
-];
 
 /// Nobody keeps exchanges here.
 struct Nobody;
@@ -78,8 +71,10 @@ impl Observer for Nobody {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
-    if let Some(Action::Status(arguments)) = &arguments.action {
-        return gate_admin::status(arguments);
+    match &arguments.action {
+        Some(Action::Status(arguments)) => return gate_admin::status(arguments),
+        Some(Action::Reload(arguments)) => return gate_admin::reload(arguments),
+        None => {}
     }
     super::log_to_stderr("info");
     let flags = Flags {
@@ -93,7 +88,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         ..Flags::default()
     };
     let usage = |error: ConfigError| CommandError::caused(Kind::Usage, &error);
-    let load = || Config::load(arguments.config.as_deref(), flags.clone());
+    let load = move || Config::load(arguments.config.as_deref(), flags.clone());
     let config = load().map_err(usage)?;
     let routes = config.gate.fixed_routes().map_err(usage)?;
     if routes.routes.is_empty() {
@@ -112,34 +107,27 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
     tracing::info!("gate on {scheme}://{}, {} upstreams", gate.local_addr(), gate.upstreams().len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let asked = gate_admin::listen(&gate, arguments.admin).await?;
-        steer(&gate, config, &asked, load).await
+        export::start(&config, &gate).map_err(usage)?;
+        let drain = Duration::from_millis(config.service.stop_ms);
+        let routes = |config: &Config| config.gate.fixed_routes();
+        let reloader = Arc::new(Reloader::new(gate.clone(), config, routes, Box::new(load)));
+        gate_admin::listen(&gate, &reloader, arguments.admin).await?;
+        steer(&gate, drain, &reloader).await
     })
 }
 
 /// Does what signals say, until one says to stop.
-async fn steer(
-    gate: &Gate,
-    mut config: Config,
-    asked: &Notify,
-    load: impl Fn() -> Result<Config, ConfigError>,
-) -> Result<i32, CommandError> {
+async fn steer(gate: &Gate, drain: Duration, reloader: &Arc<Reloader>) -> Result<i32, CommandError> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = hangup.recv() => {}
-            () = asked.notified() => {}
+            _ = hangup.recv() => reload::on_signal(reloader).await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
-        match load().and_then(|new| reload(gate, &config, &new).map(|()| new)) {
-            Ok(new) => config = new,
-            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
-        }
     }
     tracing::info!("no new connections; those that are open may finish what they are doing");
-    let drain = Duration::from_millis(config.service.stop_ms);
     let stopping = {
         let gate = gate.clone();
         tokio::task::spawn_blocking(move || gate.stop(drain))
@@ -149,44 +137,6 @@ async fn steer(
         _ = terminate.recv() => Ok(1),
         _ = interrupt.recv() => Ok(1),
     }
-}
-
-/// Puts another configuration into effect, as far as that is possible while the gate runs.
-fn reload(gate: &Gate, old: &Config, new: &Config) -> Result<(), ConfigError> {
-    let routes = new.gate.fixed_routes()?;
-    let changes = gate.routes().diff(&routes);
-    let invalid = |error: &dyn std::fmt::Display| ConfigError::new(format!("[gate]: {error}"));
-    // First what can fail: nothing is changed by halves.
-    new.gate.config(freezeframe_gate::Config::new(new.service.listen))?;
-    gate.reload_certificates()
-        .map_err(|error| ConfigError::new(CommandError::caused(Kind::Failed, &error).to_string()))?;
-    gate.reopen_log();
-    gate.configure(routes).map_err(|error| invalid(&error))?;
-    let mut is_same = changes.is_empty();
-    for change in changes {
-        tracing::info!("{change}");
-    }
-    for (path, change) in old.diff(new) {
-        is_same = false;
-        if LIVE.contains(&path) {
-            tracing::info!("{change}");
-        } else {
-            tracing::warn!("{change}: takes effect at the next start");
-        }
-    }
-    if old.gate.certificates != new.gate.certificates {
-        is_same = false;
-        tracing::warn!("[[gate.certificate]] changed: takes effect at the next start");
-    }
-    tracing::info!(
-        "{}",
-        if is_same {
-            "the configuration is read again and the same"
-        } else {
-            "the configuration is read again"
-        }
-    );
-    Ok(())
 }
 
 fn explain(error: &GateError) -> CommandError {

@@ -1,28 +1,29 @@
-//! The admin port of `freezeframe gate`, and the command that asks it.
+//! The admin port of `freezeframe gate`, and the commands that ask it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freezeframe_api::GateControl;
 use freezeframe_api::dto::{GateStatus, ServiceShape, UpstreamShape};
+use freezeframe_api::{Change, ControlError, GateControl};
 use freezeframe_gate::Gate;
 use freezeframe_histogram::Series;
 use http_body_util::Full;
-use hyper::Request;
-use hyper::body::Bytes;
-use tokio::sync::{Notify, watch};
+use hyper::{Method, Request};
+use tokio::sync::watch;
 
-use crate::client;
+use super::reload::How;
+use crate::client::{self, Answer};
 use crate::error::{CommandError, Kind};
+use crate::reload::Reloader;
 
 /// How long the gate may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// A gate, and whom to tell that its configuration is to be read again.
+/// A gate, and who reads its configuration again.
 struct Desk {
     gate: Gate,
-    reload: Arc<Notify>,
+    reloader: Arc<Reloader>,
 }
 
 impl GateControl for Desk {
@@ -54,15 +55,18 @@ impl GateControl for Desk {
         }
     }
 
-    fn reload(&self) {
-        self.reload.notify_one();
+    fn reload(&self, dry_run: bool) -> Result<Vec<Change>, ControlError> {
+        self.reloader.reload_for("the admin port", dry_run)
     }
 }
 
-/// Listens for scrapes until the process ends; what is notified is that the configuration is to be read again.
-pub(super) async fn listen(gate: &Gate, admin: Option<SocketAddr>) -> Result<Arc<Notify>, CommandError> {
-    let reload = Arc::new(Notify::new());
-    let Some(admin) = admin else { return Ok(reload) };
+/// Listens until the process ends.
+pub(super) async fn listen(
+    gate: &Gate,
+    reloader: &Arc<Reloader>,
+    admin: Option<SocketAddr>,
+) -> Result<(), CommandError> {
+    let Some(admin) = admin else { return Ok(()) };
     if !admin.ip().is_loopback() {
         let error = CommandError::new(Kind::Usage, format!("{admin} is not a loopback address"));
         return Err(error.hint("who asks there is not asked for a token: --admin 127.0.0.1:9801"));
@@ -72,12 +76,28 @@ pub(super) async fn listen(gate: &Gate, admin: Option<SocketAddr>) -> Result<Arc
     };
     let listener = tokio::net::TcpListener::bind(admin).await.map_err(unusable)?;
     tracing::info!("admin on http://{}", listener.local_addr().map_err(unusable)?);
-    let desk = Arc::new(Desk { gate: gate.clone(), reload: Arc::clone(&reload) });
+    let desk = Arc::new(Desk { gate: gate.clone(), reloader: Arc::clone(reloader) });
     tokio::spawn(async move {
         let (_running, over) = watch::channel(false);
         freezeframe_api::serve_tcp(listener, freezeframe_api::gate_router(desk), over).await;
     });
-    Ok(reload)
+    Ok(())
+}
+
+#[derive(clap::Args)]
+pub(super) struct ReloadArguments {
+    /// The gate's admin port.
+    #[arg(long, env = "FREEZEFRAME_GATE_ADMIN", value_name = "ADDRESS")]
+    admin: SocketAddr,
+    #[command(flatten)]
+    how: How,
+}
+
+/// `freezeframe gate reload`
+pub(super) fn reload(arguments: &ReloadArguments) -> Result<i32, CommandError> {
+    let answer = asked(Method::POST, arguments.admin, &arguments.how.path())?;
+    let failed = |error: serde_json::Error| failed(arguments.admin, &error.to_string());
+    arguments.how.show(&serde_json::from_value(client::understand(&answer)?).map_err(failed)?)
 }
 
 #[derive(clap::Args)]
@@ -92,27 +112,36 @@ pub(super) struct StatusArguments {
 
 /// `freezeframe gate status`
 pub(super) fn status(arguments: &StatusArguments) -> Result<i32, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, ask(arguments.admin)).await });
-    let failed = |why: String| {
-        CommandError::new(Kind::Failed, format!("the gate at {} does not answer: {why}", arguments.admin))
-            .hint("is it started with --admin?")
-    };
-    let body = asked.map_err(|_| failed("it takes too long".to_owned()))?.map_err(failed)?;
+    let answer = asked(Method::GET, arguments.admin, "/api/v1/gate")?;
+    let status = client::understand(&answer)?;
     if arguments.json {
-        super::print(String::from_utf8_lossy(&body).trim_end())?;
+        super::print(String::from_utf8_lossy(&answer.body).trim_end())?;
         return Ok(0);
     }
-    let status: GateStatus = serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))?;
+    let status: GateStatus =
+        serde_json::from_value(status).map_err(|error| failed(arguments.admin, &error.to_string()))?;
     super::print(text(&status).trim_end())?;
     Ok(0)
 }
 
-async fn ask(admin: SocketAddr) -> Result<Bytes, String> {
+fn failed(admin: SocketAddr, why: &str) -> CommandError {
+    CommandError::new(Kind::Failed, format!("the gate at {admin} does not answer: {why}"))
+        .hint("is it started with --admin?")
+}
+
+/// Its answer, if that does not take too long.
+fn asked(method: Method, admin: SocketAddr, path: &str) -> Result<Answer, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asking = ask(method, admin, path);
+    let answer = runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, asking).await });
+    answer.map_err(|_| failed(admin, "it takes too long"))?.map_err(|why| failed(admin, &why))
+}
+
+async fn ask(method: Method, admin: SocketAddr, path: &str) -> Result<Answer, String> {
     let stream = tokio::net::TcpStream::connect(admin).await.map_err(|error| error.to_string())?;
-    let request = Request::get("/api/v1/gate").header("host", admin.to_string()).body(Full::default());
-    let answer = client::exchange(stream, request.map_err(|error| error.to_string())?).await?;
-    if answer.status.is_success() { Ok(answer.body) } else { Err(answer.status.to_string()) }
+    let request = Request::builder().method(method).uri(path).header("host", admin.to_string());
+    let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+    client::exchange(stream, request).await
 }
 
 fn text(status: &GateStatus) -> String {

@@ -11,6 +11,7 @@ mod gate;
 mod gate_admin;
 mod mcp;
 mod post_mortem;
+mod reload;
 mod run;
 mod shim;
 mod show;
@@ -45,6 +46,8 @@ enum Command {
     Run(run::Arguments),
     /// The gate alone, in front of fixed upstreams, without supervision.
     Gate(gate::Arguments),
+    /// Have a running `run` read its configuration again: routes, limits and certificates change without a lost request.
+    Reload(reload::Arguments),
     /// List incidents, newest first.
     Incidents(show::ListArguments),
     /// Show one incident: what broke, where, with which values.
@@ -114,6 +117,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Gate(arguments) => gate::run(arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Incidents(arguments) => show::list(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Eval(arguments) => ask::run(&arguments),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::{Config, Flags};
 use crate::daemon::{self, DaemonError};
 use crate::error::{CommandError, Kind};
+use crate::reload::{self, Load};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -43,31 +44,37 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         command: arguments.command,
         ..Flags::default()
     };
-    let config = Config::load(arguments.config.as_deref(), flags)
-        .map_err(|error| CommandError::caused(Kind::Usage, &error))?;
+    let load = move || Config::load(arguments.config.as_deref(), flags.clone());
+    let config = load().map_err(|error| CommandError::caused(Kind::Usage, &error))?;
     if config.service.command.is_empty() {
         return Err(CommandError::new(Kind::Usage, "there is nothing to run")
             .hint("freezeframe run -- ./my-service --port {port}")
             .hint("or `command` under [service] in freezeframe.toml"));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(serve(config));
+    let code = runtime.block_on(serve(config, Box::new(load)));
     // Tasks that wait for a disk or a terminal must not keep us.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(config: Config) -> Result<i32, CommandError> {
+async fn serve(config: Config, load: Load) -> Result<i32, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let running = daemon::start(config, false).await.map_err(|error| explain(&error))?;
+    let running = daemon::start(config, load, false).await.map_err(|error| explain(&error))?;
     tracing::info!("gate on http://{}, page on http://{}", running.gate, running.admin);
     let mailbox = running.mailbox.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reloader = running.reloader.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hangup.recv() => {
+                    reload::on_signal(&reloader).await;
+                    continue;
+                }
             }
             mailbox.send(daemon::Message::Stop).await;
         }

@@ -69,6 +69,10 @@ pub(crate) struct Gate {
     pub(crate) access_log: Option<PathBuf>,
     /// `json` or `combined`.
     pub(crate) access_log_format: String,
+    /// OpenTelemetry collector.
+    pub(crate) otlp_url: Option<String>,
+    /// In milliseconds.
+    pub(crate) otlp_ms: u64,
     /// `[[gate.service]]`
     pub(crate) services: Vec<ServiceEntry>,
     /// `[[gate.route]]`
@@ -270,6 +274,8 @@ impl Default for Gate {
             h2_resets_per_s_max: limits.h2_resets_per_s_max,
             access_log: None,
             access_log_format: "json".to_owned(),
+            otlp_url: None,
+            otlp_ms: 15_000,
             services: Vec::new(),
             routes: Vec::new(),
             certificates: Vec::new(),

@@ -227,12 +227,22 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "gate.access_log",
         kind: Kind::MaybePath(|c| &mut c.gate.access_log),
-        doc: "File to which a line per request is appended; `-` is standard output. SIGHUP has `freezeframe gate` open it again. Queries are not logged.",
+        doc: "File to which a line per request is appended; `-` is standard output. Reading the configuration again (SIGHUP) opens it again. Queries are not logged.",
     },
     Key {
         path: "gate.access_log_format",
         kind: Kind::Text(|c| &mut c.gate.access_log_format, log_format),
         doc: "`json`, or `combined` as Apache's server writes it.",
+    },
+    Key {
+        path: "gate.otlp_url",
+        kind: Kind::MaybeText(|c| &mut c.gate.otlp_url, http_url),
+        doc: "OpenTelemetry collector that is told how long requests took, as exponential histograms: `http://127.0.0.1:4318/v1/metrics` (OTLP over HTTP, JSON).",
+    },
+    Key {
+        path: "gate.otlp_ms",
+        kind: Kind::Number(|c| &mut c.gate.otlp_ms, 100..=HOUR, MS),
+        doc: "Time between two reports to it.",
     },
     Key {
         path: "hold.enabled",

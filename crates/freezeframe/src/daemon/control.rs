@@ -1,6 +1,6 @@
 //! The daemon as the API sees it.
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Control, ControlError, Inspected, Known};
+use freezeframe_api::{Act, ActOutcome, BoxFuture, Change, Control, ControlError, Inspected, Known};
 use freezeframe_histogram::Series;
 use freezeframe_model::{Incident, IncidentId, InstanceView, Question, Record, Sightings, chain};
 use freezeframe_store::{Store, StoreError};
@@ -20,7 +20,11 @@ pub(crate) struct Desk {
     pub(crate) captures: Captures,
     /// How long requests took, as the gate has it.
     pub(crate) durations: Box<dyn Fn() -> Vec<Series> + Send + Sync>,
+    /// Reads the configuration again for somebody, or only looks what that would change.
+    pub(crate) reload: Reload,
 }
+
+type Reload = Box<dyn Fn(&str, bool) -> Result<Vec<Change>, ControlError> + Send + Sync>;
 
 fn failed(error: StoreError) -> ControlError {
     ControlError::Failed(chain(error))
@@ -59,6 +63,10 @@ impl Control for Desk {
 
     fn durations(&self) -> Vec<Series> {
         (self.durations)()
+    }
+
+    fn reload(&self, who: &str, dry_run: bool) -> Result<Vec<Change>, ControlError> {
+        (self.reload)(who, dry_run)
     }
 
     fn instances(&self) -> BoxFuture<'_, Vec<InstanceView>> {
@@ -141,7 +149,8 @@ mod tests {
                 let _ = answer.send(actor(&of_actor, asked));
             }
         });
-        let desk = Desk { store, mailbox, captures: Captures::default(), durations: Box::new(Vec::new) };
+        let (captures, reload) = (Captures::default(), Box::new(|_: &str, _: bool| Ok(Vec::new())));
+        let desk = Desk { store, mailbox, captures, durations: Box::new(Vec::new), reload };
         let found = desk.incident(id).expect("readable").map(|(incident, _)| incident.message);
         drop(desk);
         acting.join().expect("no panic");

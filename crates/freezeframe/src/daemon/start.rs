@@ -22,6 +22,7 @@ use super::observed::{Recent, Watch};
 use super::output::PassThrough;
 use super::writer::Writer;
 use crate::config::Config;
+use crate::reload::{Load, Reloader};
 use crate::token;
 
 /// Alerts that are due get this long at the end.
@@ -68,6 +69,8 @@ pub(crate) struct Running {
     pub(crate) mailbox: Mailbox,
     /// Its store, for reading.
     pub(crate) store: Store,
+    /// Reads the configuration again.
+    pub(crate) reloader: Arc<Reloader>,
     daemon: Daemon,
     messages: mpsc::Receiver<Message>,
     over: watch::Sender<bool>,
@@ -87,8 +90,8 @@ impl Running {
     }
 }
 
-/// Starts everything. `quiet` keeps the instances' output from ours.
-pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, DaemonError> {
+/// Starts everything. `load` reads the configuration again; `quiet` keeps the instances' output from ours.
+pub(crate) async fn start(mut config: Config, load: Load, quiet: bool) -> Result<Running, DaemonError> {
     let data = absolute(&config.store.dir)?;
     let (mailbox, messages) = Mailbox::new();
     let store = Store::open(&data, config.quota()).map_err(DaemonError::Store)?;
@@ -97,6 +100,9 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
     let observer = Arc::new(Watch { mailbox: mailbox.clone(), server_errors: config.hold.server_errors });
     let settings = config.gate().map_err(|error| DaemonError::Settings(error.message))?;
     let gate = Gate::start(settings, observer).map_err(DaemonError::Gate)?;
+    crate::export::start(&config, &gate).map_err(|error| DaemonError::Settings(error.message))?;
+    let routes = |config: &Config| config.gate.supervised_routes();
+    let reloader = Arc::new(Reloader::new(gate.clone(), config.clone(), routes, load));
     let admin = tokio::net::TcpListener::bind(config.service.admin)
         .await
         .map_err(|source| DaemonError::Admin { address: config.service.admin, source })?;
@@ -104,7 +110,7 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
     config.service.admin = admin_address;
     let (over, is_over) = watch::channel(false);
     start_alerts(&config, &outbox, is_over.clone())?;
-    serve_api(&config, &data, admin, &store, (&mailbox, &gate), is_over)?;
+    serve_api(&config, &data, admin, &store, (&mailbox, &gate, &reloader), is_over)?;
     let last_alerts = outbox.clone();
     let writer = {
         let channels = config.alert.keys().cloned().collect();
@@ -153,6 +159,7 @@ pub(crate) async fn start(mut config: Config, quiet: bool) -> Result<Running, Da
         admin: admin_address,
         mailbox,
         store,
+        reloader,
         daemon,
         messages,
         over,
@@ -186,7 +193,7 @@ fn serve_api(
     data: &Path,
     admin: tokio::net::TcpListener,
     store: &Store,
-    (mailbox, gate): (&Mailbox, &Gate),
+    (mailbox, gate, reloader): (&Mailbox, &Gate, &Arc<Reloader>),
     over: watch::Receiver<bool>,
 ) -> Result<(), DaemonError> {
     let unusable = |source| DaemonError::Data { path: data.to_owned(), source };
@@ -195,8 +202,12 @@ fn serve_api(
         let gate = gate.clone();
         Box::new(move || gate.durations())
     };
+    let reload = {
+        let reloader = Arc::clone(reloader);
+        Box::new(move |who: &str, dry_run| reloader.reload_for(who, dry_run))
+    };
     let (store, mailbox) = (store.clone(), mailbox.clone());
-    let desk = Arc::new(Desk { store, mailbox, captures: Captures::default(), durations });
+    let desk = Arc::new(Desk { store, mailbox, captures: Captures::default(), durations, reload });
     let remote = freezeframe_api::router(
         desk.clone(),
         Access::token(&token, config.service.public_url.iter().cloned().collect()),

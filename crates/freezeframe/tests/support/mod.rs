@@ -6,6 +6,7 @@
 
 pub(crate) mod files;
 pub(crate) mod http;
+pub(crate) mod load;
 pub(crate) mod needs;
 pub(crate) mod process;
 pub(crate) mod programs;

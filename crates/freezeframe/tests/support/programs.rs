@@ -60,6 +60,11 @@ pub(crate) fn hostile() -> PathBuf {
     compile(&source("hostile.rs"), "rustc", &["--edition=2024", "-g", "-Copt-level=0"])
 }
 
+/// Writes down what it works on: `tests/programs/journal.rs`.
+pub(crate) fn journal() -> PathBuf {
+    compile(&source("journal.rs"), "rustc", &["--edition=2024", "-g", "-O"])
+}
+
 fn compile(source: &Path, compiler: &str, options: &[&str]) -> PathBuf {
     let text = std::fs::read(source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let mut hasher = DefaultHasher::new();

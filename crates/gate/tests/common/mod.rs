@@ -1,6 +1,11 @@
 //! Both ends of the gate by hand: clients and instances that say exactly the bytes a test wants.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod cases;
+pub mod frames;
+pub mod recorder;
+pub mod views;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -182,6 +187,16 @@ impl Wire {
             assert!(self.more().await, "the stream ended after {:?}", String::from_utf8_lossy(&self.read));
         }
         self.read.drain(..n).collect()
+    }
+
+    /// So many bytes, unless the stream ends before.
+    pub async fn try_take(&mut self, n: usize) -> Option<Vec<u8>> {
+        while self.read.len() < n {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.read.drain(..n).collect())
     }
 
     /// Everything up to and with `end`.
