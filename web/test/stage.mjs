@@ -205,8 +205,6 @@ export function stage(root, port = 0) {
   })
   return new Promise(resolve => server.listen(port, '127.0.0.1', () => resolve({
     origin: `http://127.0.0.1:${server.address().port}`, state,
-    send: (name, data) => state.watchers.forEach(watcher => watcher.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`)),
-    status: (id, changes) => { const { failing: _f, sections: _s, source: _o, ...rest } = overview({ id, ...stories[id], ...changes }); return rest },
     close: () => { server.closeAllConnections(); server.close() },
   })))
 }
@@ -240,7 +238,16 @@ function answer(state, method, url, body, json, refuse, response) {
   const of = (map, first) => { if (!map.has(id)) map.set(id, first); return map.get(id) }
   const notes = of(state.notes, id === 'INC-6' ? [] : [{ schema: 'freezeframe-note/1', incident: id, id: 1, at: at(-minutes(6)), who: 'grace', text: 'E-books weigh nothing: total_weight is 0 for a basket of digital goods.\nRolling back does not help, the coupon is new.' }])
   const audit = of(state.audit, id === 'INC-6' ? [] : [{ incident: id, at: at(-minutes(7)), who: 'grace', action: 'acknowledge', detail: '' }])
-  const write = (action, detail) => audit.push({ incident: id, at: at(0), who: 'grace', action, detail })
+  const tell = (name, data) => state.watchers.forEach(watcher => watcher.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`))
+  const change = changes => {
+    Object.assign(story, changes)
+    const { failing: _failing, sections: _sections, source: _source, ...status } = overview(story)
+    tell('incident', { ...status, id })
+  }
+  const write = (action, detail) => {
+    audit.push({ incident: id, at: at(0), who: 'grace', action, detail })
+    tell('audit', audit.at(-1))
+  }
   const thread = number => overview(story).failing?.id === number ? overview(story).failing : REAL.threads.find((one, n) => one.id === number || (id === 'INC-7' && number > 26_000 && n === 1))
   if (rest === '/overview') {
     const sections = Object.keys(SECTIONS).map(name => ({ name, title: TITLES[name], count: SECTIONS[name](id).length }))
@@ -249,11 +256,12 @@ function answer(state, method, url, body, json, refuse, response) {
   if (rest === '/notes' && method === 'POST') {
     const note = { schema: 'freezeframe-note/1', incident: id, id: notes.length + 1, at: at(0), who: 'grace', text: body.text }
     notes.push(note)
+    tell('note', note)
     return json(200, note)
   }
   if (rest === '/notes') return json(200, { schema: 'freezeframe-notes/1', notes })
   if (rest === '/audit') return json(200, { schema: 'freezeframe-audit/1', entries: audit })
-  if (rest === '/markdown') return response.writeHead(200, { 'content-type': 'text/markdown' }).end(`# ${id}\n`)
+  if (rest === '/markdown') return response.writeHead(200, { 'content-type': 'text/markdown' }).end(`# ${id}: attempt to divide by zero\n`)
   const section = /^\/sections\/(\w+)$/.exec(rest)?.[1]
   if (section !== undefined) {
     if (state.failSection === section) return json(200, { schema: '', total: 1, items: [{ broken: true }] })
@@ -272,8 +280,8 @@ function answer(state, method, url, body, json, refuse, response) {
   }
   if (rest === '/inspect') {
     const children = many(200, n => variable(`[${body.offset + n}]`, 'i64', String(n)))
-    if (body.expression.includes('nope')) return json(404, { error: { kind: 'not_found', message: 'there is no nope', hints: [], expression: { obstacle: 'not_found', start: 0, end: 4, what: 'there is no variable nope here', why: '', instead: ['total_weight', 'coupon_cents'] } } })
-    return json(200, { schema: 'freezeframe-value/1', incident: id, expression: body.expression, thread: body.thread, frame: body.frame, function: '', source: 'process', note: null, value: variable(body.expression, 'Vec<i64>', null, children) })
+    if (/nope|cent$/.test(body.expression)) return json(404, { error: { kind: 'not_found', message: 'there is no nope', hints: [], expression: { obstacle: 'not_found', start: 0, end: 4, what: 'there is no variable nope here', why: '', instead: ['total_weight', 'coupon_cents'] } } })
+    return json(200, { schema: 'freezeframe-value/1', incident: id, expression: body.expression, thread: body.thread, frame: body.frame, function: '', source: 'process', note: null, value: body.expression.includes('*') ? variable(body.expression, 'i64', '1000') : variable(body.expression, 'Vec<i64>', null, children) })
   }
   if (rest === '/reveal') {
     write('reveal', `${body.expression}: ${body.reason}`)
@@ -281,12 +289,15 @@ function answer(state, method, url, body, json, refuse, response) {
   }
   if (rest === '/acknowledge') {
     write('acknowledge', '')
-    story.owner = 'grace'
-    story.acknowledged_at = at(0)
+    change({ owner: 'grace', acknowledged_at: at(0) })
     return json(200, { schema: 'freezeframe-owner/1', incident: id, owner: 'grace', acknowledged_at: at(0) })
   }
   if (['/extend', '/release', '/kill', '/core'].includes(rest)) {
     write(rest.slice(1), JSON.stringify(body))
+    const { hold } = overview(story)
+    if (rest === '/extend') change({ hold: { ...hold, lease_until: new Date(Date.parse(hold.lease_until) + body.by_ms).toISOString() } })
+    if (rest === '/release') change({ state: 'released', hold: { ...hold, pid: null, lease_until: null } })
+    if (rest === '/kill') change({ state: 'killed', hold: { ...hold, pid: null, lease_until: null } })
     return json(200, { schema: 'freezeframe-action/1', action: rest.slice(1), pid: 4121, message: `${rest.slice(1)}: done` })
   }
   return refuse(404, 'not_found', 'there is no such path')

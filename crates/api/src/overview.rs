@@ -7,7 +7,7 @@ use crate::section::{self, Known};
 use crate::words::{self, rfc3339};
 
 /// What goes into the first screen.
-const FIRST: Room = Room { frames: 128, values: 600, parts: 20, depth: 3, text: 1000 };
+const FIRST: Room = Room { frames: 128, values: 600, parts: 20, depth: 8, text: 1000 };
 /// What goes into an answer about one thread.
 pub(crate) const ONE_THREAD: Room =
     Room { frames: 1024, values: 20_000, parts: 1000, depth: 16, text: 16 << 10 };

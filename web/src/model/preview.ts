@@ -22,7 +22,7 @@ function say(variable: VariableShape, max: number, depth: number): string {
   const { value, unavailable, children } = variable
   if (unavailable !== null) {
     if (unavailable.startsWith('redacted')) return '‹redacted›'
-    return unavailable.startsWith('left out') ? '…' : `‹${unavailable}›`
+    return variable.expandable === true || unavailable.startsWith('left out') ? '…' : `‹${unavailable}›`
   }
   const target = pointee(variable)
   if (target !== undefined) {

@@ -158,6 +158,7 @@ function Extend({ incident, overview, onClose }: { incident: Incident; overview:
 }
 
 function Attach({ id, onClose }: { id: string; onClose(): void }) {
+  const editor = `vscode://freezeframe.freezeframe/open?${new URLSearchParams({ incident: id, url: location.origin }).toString()}`
   const commands: [string, string][] = [
     [`freezeframe attach ${id}`, 'gdb or lldb on the held process; held as before when you leave'],
     [`freezeframe dap ${id}`, 'what your editor starts: Debug Adapter Protocol'],
@@ -175,7 +176,8 @@ function Attach({ id, onClose }: { id: string; onClose(): void }) {
           </div>
         ))}
       </dl>
-      <div class="buttons"><button onClick={onClose}>Close</button></div>
+      <p>In the editor, from any machine: <a href={editor}>open in VS Code</a>, with the extension <code>editors/vscode</code>.</p>
+      <div class="buttons"><button autofocus onClick={onClose}>Close</button></div>
     </Dialog>
   )
 }

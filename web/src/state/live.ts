@@ -79,6 +79,11 @@ function connect(): void {
     if (source !== events) return
     connection.value = 'lost'
     events.close()
-    timer = setTimeout(() => { if (!signedOut.peek()) connect() }, AGAIN_MS[Math.min(failures++, AGAIN_MS.length - 1)])
+    timer = setTimeout(() => {
+      if (signedOut.peek()) return
+      // Where events do not come through, what is shown is read again, so that it is never older than the longest of these intervals.
+      if (failures > 1) listeners.forEach(listener => listener.resync?.())
+      connect()
+    }, AGAIN_MS[Math.min(failures++, AGAIN_MS.length - 1)])
   }
 }

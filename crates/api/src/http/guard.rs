@@ -6,11 +6,10 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 
-use super::{Problem, Shared, json};
+use super::{Problem, Shared, assets, json};
 use crate::access::{Admitted, Caller, Need, Refusal, same_origin};
-use crate::page::{self, Viewer};
 
 /// Asked for by whoever watches over us, under any name.
 pub(super) const HEALTH: &str = "/healthz";
@@ -27,7 +26,7 @@ type Known = Result<Admitted, Refusal>;
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let mut answer = match check(&shared, &mut request) {
         Ok(()) => next.run(request).await,
-        Err(problem) => refuse(&problem, &request),
+        Err(problem) => problem.answer(),
     };
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT),
@@ -84,7 +83,7 @@ pub(super) async fn require(State(need): State<Need>, request: Request, next: Ne
     };
     match allowed {
         Ok(()) => next.run(request).await,
-        Err(problem) => refuse(&problem, &request),
+        Err(problem) => problem.answer(),
     }
 }
 
@@ -96,34 +95,15 @@ fn known(request: &Request) -> Result<&Admitted, Problem> {
     }
 }
 
-/// Programs get JSON; people get a page, and the one that asks for the token where that is what is missing.
-fn refuse(problem: &Problem, request: &Request) -> Response {
-    if is_json(request.uri().path()) {
-        return problem.answer();
+/// What a path with nothing at it answers: the page, which says so, and in the API only to those who may know.
+pub(super) async fn nothing_here(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if !is_json(request.uri().path()) {
+        return assets::nowhere(&shared, request.headers());
     }
-    let (status, error) = problem.shape();
-    let page = match problem {
-        Problem::Unauthorized => {
-            // Whoever posted without a session would not want that repeated by a redirect.
-            let get = matches!(*request.method(), Method::GET | Method::HEAD);
-            let wanted = request.uri().path_and_query().map(|path| path.as_str()).filter(|_| get);
-            page::login(super::login::own_path(wanted.unwrap_or("/")), None)
-        }
-        _ => {
-            let can_sign_out = known(request).is_ok_and(Admitted::by_cookie);
-            page::problem(&error, Viewer { can_sign_out })
-        }
-    };
-    problem.mark((status, Html(page)).into_response())
-}
-
-/// What a path with nothing at it answers, to those who may know.
-pub(super) async fn nothing_here(request: Request) -> Response {
-    let problem = match known(&request) {
-        Ok(_) => Problem::NoSuchPath,
-        Err(problem) => problem,
-    };
-    refuse(&problem, &request)
+    match known(&request) {
+        Ok(_) => Problem::NoSuchPath.answer(),
+        Err(problem) => problem.answer(),
+    }
 }
 
 fn is_json(path: &str) -> bool {

@@ -1,24 +1,21 @@
-//! The handlers of questions about values, as JSON and as pages.
+//! The handlers of questions about values.
 //!
 //! Looking behind a redaction has paths of its own, so that one day not everybody who may look may look there.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FormRejection};
-use axum::extract::{Form, Path, State};
-use axum::response::{Html, IntoResponse, Response};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use freezeframe_model::{Incident, IncidentId, Question};
-use serde::Deserialize;
 
 use super::json::parse;
-use super::pages::{show, viewer};
 use super::{Problem, Shared};
 use crate::access::Admitted;
 use crate::control::{ControlError, Inspected};
 use crate::dto::{InspectBody, ValueAnswer};
-use crate::{page, words};
+use crate::words;
 
 /// Longest expression, in bytes; the language's own limit is lower.
 const MAX_EXPRESSION: usize = 8 * 1024;
@@ -54,67 +51,6 @@ async fn answer(
     let body: InspectBody = parse(&body)?;
     let (incident, question, inspected) = shared.inspect(admitted.caller.0, id, body, reveal).await?;
     Ok(Json(ValueAnswer::new(incident.id, &question, &inspected)))
-}
-
-/// What the page's forms send.
-#[derive(Deserialize)]
-pub(super) struct InspectForm {
-    thread: i32,
-    frame: usize,
-    expression: String,
-    #[serde(default)]
-    offset: usize,
-    #[serde(default)]
-    reason: String,
-}
-
-/// `POST /i/{id}/inspect`
-pub(super) async fn page(
-    State(shared): State<Arc<Shared>>,
-    Extension(admitted): Extension<Admitted>,
-    Path(id): Path<String>,
-    form: Result<Form<InspectForm>, FormRejection>,
-) -> Response {
-    answer_page(&shared, admitted, &id, form, false).await
-}
-
-/// `POST /i/{id}/reveal`
-pub(super) async fn reveal_page(
-    State(shared): State<Arc<Shared>>,
-    Extension(admitted): Extension<Admitted>,
-    Path(id): Path<String>,
-    form: Result<Form<InspectForm>, FormRejection>,
-) -> Response {
-    answer_page(&shared, admitted, &id, form, true).await
-}
-
-async fn answer_page(
-    shared: &Shared,
-    admitted: Admitted,
-    id: &str,
-    form: Result<Form<InspectForm>, FormRejection>,
-    reveal: bool,
-) -> Response {
-    let viewer = viewer(&admitted);
-    let form = match form {
-        Ok(Form(form)) => form,
-        Err(error) => return show(&Problem::BadRequest(error.body_text()), viewer),
-    };
-    let InspectForm { thread, frame, expression, offset, reason } = form;
-    let (thread, frame) = (Some(thread), Some(frame));
-    let asked = expression.clone();
-    let body = InspectBody { thread, frame, expression, offset, reason, ..InspectBody::default() };
-    match shared.inspect(admitted.caller.0, id, body, reveal).await {
-        Ok((incident, question, inspected)) => {
-            Html(page::answer(&incident, &question, &inspected, viewer)).into_response()
-        }
-        Err(Problem::Control(ControlError::Expression(error))) => {
-            let (status, shape) = Problem::Control(ControlError::Expression(error.clone())).shape();
-            let explained = error.explain(&asked);
-            (status, Html(page::no_value(id, &explained, &shape.hints, viewer))).into_response()
-        }
-        Err(problem) => show(&problem, viewer),
-    }
 }
 
 impl Shared {

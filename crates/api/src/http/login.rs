@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
 
 use super::json::{is_json, parse};
 use super::{Problem, Shared};
 use crate::access::{Admitted, Proof, Refusal, same_origin};
 use crate::dto::{LoginBody, SessionAnswer};
-use crate::page::{self, Viewer};
 
 /// `GET /api/v1/session`
 pub(super) async fn session(Extension(admitted): Extension<Admitted>) -> Json<SessionAnswer> {
@@ -81,100 +79,9 @@ fn is_of_strange_page(uri: &Uri, headers: &HeaderMap) -> bool {
     from_a_page && !same_origin(uri, headers)
 }
 
-/// Query of the form.
-#[derive(Deserialize)]
-pub(super) struct FormQuery {
-    #[serde(default)]
-    next: String,
-}
-
-/// What the form sends.
-#[derive(Deserialize)]
-pub(super) struct LoginForm {
-    token: String,
-    #[serde(default)]
-    next: String,
-}
-
-/// `GET /login?next=/i/INC-42`
-pub(super) async fn form(query: Result<Query<FormQuery>, QueryRejection>) -> Html<String> {
-    let next = query.map(|Query(query)| query.next).unwrap_or_default();
-    Html(page::login(own_path(&next), None))
-}
-
-/// `POST /login`
-pub(super) async fn submit(
-    State(shared): State<Arc<Shared>>,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Result<Form<LoginForm>, FormRejection>,
-) -> Response {
-    if is_of_strange_page(&uri, &headers) {
-        let (status, error) = Problem::CrossSite.shape();
-        return (status, Html(page::problem(&error, Viewer { can_sign_out: false }))).into_response();
-    }
-    let Ok(Form(form)) = form else {
-        return (StatusCode::BAD_REQUEST, Html(page::login("/", Some("The form was not complete."))))
-            .into_response();
-    };
-    let next = own_path(&form.next);
-    match shared.access.log_in(Proof::Token(&form.token), &headers, &uri, Instant::now()) {
-        Ok((_, cookie)) => with_cookie(Redirect::to(next).into_response(), &cookie),
-        Err(Refusal::Unknown) => {
-            tracing::warn!("a wrong token was given at the login page");
-            (StatusCode::UNAUTHORIZED, Html(page::login(next, Some("That is not the token."))))
-                .into_response()
-        }
-        Err(Refusal::TooMany) => {
-            let complaint = "Too many wrong tokens; wait a minute.";
-            (StatusCode::TOO_MANY_REQUESTS, Html(page::login(next, Some(complaint)))).into_response()
-        }
-    }
-}
-
-/// `POST /logout`
-pub(super) async fn leave(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    with_cookie(Redirect::to("/login").into_response(), &shared.access.log_out(&headers))
-}
-
 fn with_cookie(mut answer: Response, cookie: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         answer.headers_mut().insert(header::SET_COOKIE, value);
     }
     answer
-}
-
-/// The path where it is one of ours, else `/`: a link to the login page must not lead anywhere else afterwards. Browsers take `//host`
-/// and `/\host` for another host, and skip tabs and line ends in between.
-pub(super) fn own_path(path: &str) -> &str {
-    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    let ours = path.starts_with('/') && !path.starts_with("//") && !path.starts_with("/login");
-    if plain && ours && path.len() <= 512 { path } else { "/" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::own_path;
-
-    #[test]
-    fn a_login_leads_only_to_our_own_pages() {
-        for path in ["/", "/i/INC-42", "/i/INC-42?thread=1&frame=0"] {
-            assert_eq!(own_path(path), path);
-        }
-        for path in [
-            "",
-            "//evil.example",
-            "/\\evil.example",
-            "/\t/evil.example",
-            "https://evil.example",
-            "javascript:alert(1)",
-            "evil",
-            "/a b",
-            "/ä",
-            "/login?next=/login",
-        ] {
-            assert_eq!(own_path(path), "/", "{path:?}");
-        }
-        assert_eq!(own_path(&"/".repeat(600)), "/");
-    }
 }

@@ -1,11 +1,11 @@
 //! The routes, and what holds for all of them.
 
+mod assets;
 mod gate;
 mod guard;
 mod inspect;
 mod json;
 mod login;
-mod pages;
 mod problem;
 mod read;
 mod reload;
@@ -15,15 +15,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::http::{Method, header};
+use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
 use freezeframe_model::IncidentId;
 
+use crate::Access;
 use crate::access::Need;
 use crate::control::{Act, ActOutcome, Control, ControlError, Known};
-use crate::{Access, page};
 pub(crate) use problem::Problem;
+
+pub use assets::{Page, PageFile};
 
 /// Largest request body in bytes; the real ones have some dozens.
 const MAX_BODY: usize = 16 * 1024;
@@ -32,6 +34,7 @@ const MAX_BODY: usize = 16 * 1024;
 struct Shared {
     control: Arc<dyn Control>,
     access: Access,
+    page: Page,
 }
 
 /// A path, and what it asks of its callers.
@@ -66,20 +69,14 @@ fn routes() -> Vec<Route> {
     const VIEW: Need = Need::VIEW;
     const REVEAL: Need = Need::REVEAL;
     const ACT: Need = Need::ACT;
-    let style = async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE);
-    let icon = async || ([(header::CONTENT_TYPE, "image/svg+xml")], page::ICON);
     vec![
         get(OPEN, guard::HEALTH, async || "ok\n"),
-        get(OPEN, "/style.css", style),
-        get(OPEN, "/icon.svg", icon),
-        get(OPEN, "/login", login::form),
-        post(OPEN, "/login", login::submit),
-        post(KNOWN, "/logout", login::leave),
-        get(VIEW, "/", pages::list),
-        get(VIEW, "/i/{id}", pages::incident),
-        post(VIEW, "/i/{id}/inspect", inspect::page),
-        post(REVEAL, "/i/{id}/reveal", inspect::reveal_page),
-        post(ACT, "/i/{id}/{act}", pages::act),
+        get(OPEN, "/", assets::shell),
+        get(OPEN, "/i/{id}", assets::shell),
+        get(OPEN, "/incidents", assets::shell),
+        get(OPEN, "/fleet", assets::shell),
+        get(OPEN, "/login", assets::shell),
+        get(OPEN, "/assets/{name}", assets::asset),
         get(KNOWN, "/api/v1/session", login::session),
         post(OPEN, "/api/v1/login", login::log_in),
         post(KNOWN, "/api/v1/logout", login::log_out),
@@ -100,8 +97,8 @@ fn routes() -> Vec<Route> {
 }
 
 /// All routes over one daemon, for one listener. A listener with other [`Access`] needs a router of its own.
-pub fn router(state: Arc<dyn Control>, access: Access) -> Router {
-    let shared = Arc::new(Shared { control: state, access });
+pub fn router(state: Arc<dyn Control>, access: Access, page: Page) -> Router {
+    let shared = Arc::new(Shared { control: state, access, page });
     let router = routes().into_iter().fold(Router::new(), |router, route| {
         let asked = from_fn_with_state(route.need, guard::require);
         router.route(route.path, route.handler.route_layer(asked))
@@ -166,16 +163,12 @@ mod tests {
             .collect();
         expect![[r#"
             open   GET  /healthz
-            open   GET  /style.css
-            open   GET  /icon.svg
+            open   GET  /
+            open   GET  /i/{id}
+            open   GET  /incidents
+            open   GET  /fleet
             open   GET  /login
-            open   POST /login
-            any    POST /logout
-            view   GET  /
-            view   GET  /i/{id}
-            view   POST /i/{id}/inspect
-            reveal POST /i/{id}/reveal
-            act    POST /i/{id}/{act}
+            open   GET  /assets/{name}
             any    GET  /api/v1/session
             open   POST /api/v1/login
             any    POST /api/v1/logout

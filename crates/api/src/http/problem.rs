@@ -151,7 +151,7 @@ impl Problem {
     }
 
     /// With what the status asks for besides (RFC 9110 section 11.6.1, RFC 6585 section 4).
-    pub(super) fn mark(&self, mut answer: Response) -> Response {
+    fn mark(&self, mut answer: Response) -> Response {
         let (name, value) = match self {
             Self::Unauthorized => (header::WWW_AUTHENTICATE, "Bearer realm=\"freezeframe\""),
             Self::TooManyAttempts => (header::RETRY_AFTER, "60"),

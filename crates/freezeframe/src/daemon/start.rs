@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use freezeframe_alert::{Channel, Outbox, Trust};
-use freezeframe_api::Access;
+use freezeframe_api::{Access, PageFile};
 use freezeframe_gate::Gate;
 use freezeframe_lifecycle::{Fleet, Limits};
 use freezeframe_model::{IncidentId, InstanceId, chain};
@@ -208,15 +208,23 @@ fn serve_api(
     };
     let (store, mailbox) = (store.clone(), mailbox.clone());
     let desk = Arc::new(Desk { store, mailbox, captures: Captures::default(), durations, reload });
+    let page = page();
     let remote = freezeframe_api::router(
         desk.clone(),
         Access::token(&token, config.service.public_url.iter().cloned().collect()),
+        page.clone(),
     );
-    let local = freezeframe_api::router(desk, Access::local());
+    let local = freezeframe_api::router(desk, Access::local(), page);
     let socket = crate::client::bind(data).map_err(unusable)?;
     tokio::spawn(freezeframe_api::serve_tcp(admin, remote, over.clone()));
     tokio::spawn(freezeframe_api::serve_unix(socket, local, over));
     Ok(())
+}
+
+/// The workbench as it was built into this binary.
+fn page() -> freezeframe_api::Page {
+    let files = freezeframe_ui::files().iter();
+    files.map(|file| PageFile { path: file.path, body: file.body, gzip: file.gzip }).collect()
 }
 
 fn channels(config: &Config) -> Result<BTreeMap<String, Channel>, DaemonError> {

@@ -21,6 +21,10 @@ pub(crate) enum Need {
     Lldb,
     /// C and C++ compilers.
     Compilers,
+    /// Node.js with npm.
+    Node,
+    /// A browser.
+    Chromium,
     /// A terminal that can be looked at.
     Tmux,
 }
@@ -61,6 +65,11 @@ impl Need {
             Self::Compilers => {
                 (runs("cc") && runs("c++"), "no compilers: get them by `apt-get install gcc g++`")
             }
+            Self::Node => (
+                runs("node") && runs("npm"),
+                "no node or no npm: get them by `apt-get install nodejs npm` (20.19 or later)",
+            ),
+            Self::Chromium => (runs("chromium"), "no chromium: get it by `apt-get install chromium`"),
         };
         (!there).then(|| format!("{self:?} is missing: {remedy}"))
     }

@@ -152,6 +152,14 @@ impl Scene {
         self.daemon().gate
     }
 
+    /// Where the page is.
+    pub(crate) fn page(&self) -> SocketAddr {
+        let said = self.wait_said("page on http://");
+        let rest = said.split("page on http://").nth(1).expect("it says so");
+        let address = rest.split(|c: char| c.is_whitespace() || c == ',').next();
+        address.and_then(|text| text.parse().ok()).expect("an address")
+    }
+
     /// What the daemon has written to standard error so far.
     pub(crate) fn said(&self) -> String {
         self.daemon().said.lock().expect("not poisoned").join("\n")
