@@ -340,7 +340,8 @@ impl Worker {
         self.stopping.set(true);
         self.pool.clear();
         let links: Vec<_> = self.links.borrow().iter().filter_map(Weak::upgrade).collect();
-        links.iter().for_each(|link| link.wake());
+        // Each is let go of at once: what is held here would be waited for below.
+        links.into_iter().for_each(|link| link.wake());
         let deadline = (*self.shared.stop.borrow()).map_or_else(Instant::now, Instant::from_std);
         while self.live.get() > 0 {
             if timeout_at(deadline, self.all_gone.notified()).await.is_err() {
