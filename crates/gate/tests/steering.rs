@@ -417,7 +417,7 @@ async fn stopping_lets_requests_finish_and_closes_the_rest() {
     let (mut instance, _) = one.request().await;
     let stopping = tokio::spawn(blocking({
         let gate = gate.clone();
-        move || gate.stop(Duration::from_secs(15))
+        move || gate.stop(Duration::from_secs(60))
     }));
     assert_eq!(idle.rest().await, "");
     assert!(!stopping.is_finished());
