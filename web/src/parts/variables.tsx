@@ -2,7 +2,7 @@
 // behind a redaction.
 
 import { useRef, useState } from 'preact/hooks'
-import type { Focus, Incident } from '../state/incident'
+import { look, type Focus, type Incident } from '../state/incident'
 import { Refusal } from '../api/client'
 import { preview } from '../model/preview'
 import { shortType } from '../model/names'
@@ -170,12 +170,16 @@ function Selected({ node }: { node: Node | undefined }) {
 }
 
 function NoVariables({ incident }: { incident: Incident }) {
-  const known = incident.overview.value.value?.debug_info
-  const poor = known !== null && known !== undefined && known !== 'full'
+  const overview = incident.overview.value.value
+  const known = overview?.debug_info ?? null
+  const missing = overview?.sections.find(section => section.name === 'not_captured')?.count ?? 0
   return (
     <div class="nothing">
-      <p>{poor ? 'No variables: the build has no debug information for them.' : 'This frame has no variables, or its debug information has none.'}</p>
-      {poor && <p>Debug information of the build: {known}. Build with <code>debug = 2</code> in Cargo’s profile, or <code>-g</code>; it costs disk, not speed.</p>}
+      <p>No variables of this frame were captured.</p>
+      {missing > 0 && <p><button class="small" onClick={() => look({ tab: 'not_captured' })}>Not captured, and why ({missing})</button></p>}
+      {known !== null && known !== 'full' && (
+        <p>Debug information of the build: {known}. With <code>debug = 2</code> in Cargo’s profile, or <code>-g</code>, there are variables; it costs disk, not speed.</p>
+      )}
     </div>
   )
 }
