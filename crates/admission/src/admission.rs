@@ -85,6 +85,7 @@ impl Admission {
         };
         let cohort = cohort_of(place);
         self.lanes.at_mut(lane).cohorts.arrived(now_us, cohort);
+        self.lanes.arrived(lane);
         let own_us = now_us.saturating_add(settings.deadline_us);
         let deadline_us = request.deadline_us.map_or(own_us, |clients_us| clients_us.min(own_us));
         if deadline_us <= now_us {

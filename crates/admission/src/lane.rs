@@ -1,9 +1,10 @@
 //! Lanes: what of the slots is whose.
 //!
-//! A lane is one route in one tier. What a lane needed lately (its *demand*: in flight and waiting, at the highest) is
-//! reserved for it, up to its fair part of all slots; only what nobody needs may be taken by others. So a route that has
-//! become slow can fill whatever is free, but not the few slots that keep a fast route fast, and a surge of sheddable
-//! requests leaves what critical ones use. Slots that nobody needed lately are reserved for nobody.
+//! A lane is one route in one tier. What was enough for 99 of 100 of its requests lately (its *demand*: in flight and waiting
+//! when they came) is reserved for it, up to its fair part of all slots; only what nobody needs may be taken by others. So a
+//! route that has become slow can fill whatever is free, but not the few slots that keep a fast route fast, and a surge of
+//! sheddable requests leaves what critical ones use. Slots that nobody needed lately are reserved for nobody. (The highest
+//! demand instead of the 99th percentile would let one hiccup of the machine reserve half of everything for half a minute.)
 //!
 //! A reserved slot that stands idle is throughput lost, so nothing is reserved for a lane that can as well wait for the next
 //! slot that becomes free: where the others hold theirs for milliseconds, being first in line is enough.
@@ -11,9 +12,15 @@
 use crate::cohort::Cohorts;
 use crate::slab::NIL;
 use crate::standing::Standing;
+use crate::times::{Counts, bucket};
 
-/// Demand is remembered for one to two of these.
+/// What was seen of demand fades by half in this time, and whenever there is so much of it.
 const MEMORY_US: u64 = 20_000_000;
+const SEEN_MAX: u32 = 16_384;
+/// Demands are counted in parts of one (`2^FINE`), so that small ones have a bucket each.
+const FINE: u32 = 4;
+/// For this part of its requests a lane's demand is enough.
+const ENOUGH_FOR: f64 = 0.99;
 /// Time between two divisions of the slots.
 const DIVIDE_US: u64 = 100_000;
 /// The next slot must be expected in this part of what a lane may wait, so that it nearly always comes in time.
@@ -31,8 +38,9 @@ pub(crate) struct Lane {
     pub(crate) cohorts: Cohorts,
     /// How long its requests keep a slot, on average, in microseconds.
     hold_us: f64,
-    /// Highest demand of this stretch of memory, and of the one before.
-    demand: [u32; 2],
+    /// How many were in flight and waiting, with itself, when each request came; where any did.
+    seen: Option<Box<Counts>>,
+    demand: u32,
     fair: u32,
     reserved: u32,
     /// The next slot comes soon enough: none need be reserved.
@@ -51,7 +59,8 @@ impl Lane {
             standing: Standing::default(),
             cohorts: Cohorts::new(),
             hold_us: 0.0,
-            demand: [0; 2],
+            seen: None,
+            demand: 0,
             fair: 0,
             reserved: 0,
             can_wait: false,
@@ -73,12 +82,15 @@ impl Lane {
         if self.hold_us > 0.0 { f64::from(self.in_flight) / self.hold_us } else { 0.0 }
     }
 
-    fn demand(&self) -> u32 {
-        self.demand[0].max(self.demand[1])
+    /// Finds out what it needs.
+    fn assess(&mut self) {
+        let seen = self.seen.as_ref().map_or(0, |seen| seen.percentile(ENOUGH_FOR).saturating_sub(1) >> FINE);
+        // Whoever is here needs something, however long ago it came.
+        self.demand = u32::try_from(seen).unwrap_or(u32::MAX).max((self.in_flight + self.queued).min(1));
     }
 
     fn reserve(&mut self) {
-        self.reserved = if self.can_wait { 0 } else { self.demand().min(self.fair) };
+        self.reserved = if self.can_wait { 0 } else { self.demand.min(self.fair) };
     }
 
     fn unused(&self) -> u32 {
@@ -196,7 +208,6 @@ impl Lanes {
             (0, false) => self.waiting[tier].retain(|&other| other != lane),
             _ => {}
         }
-        self.note_demand(lane);
     }
 
     /// One more (or less) of a lane is in flight.
@@ -207,7 +218,6 @@ impl Lanes {
         step(&mut self.in_flight_by_tier[tier], more);
         step(&mut self.at_mut(lane).in_flight, more);
         self.unused = self.unused - before + self.at(lane).unused();
-        self.note_demand(lane);
     }
 
     pub(crate) fn set_slots(&mut self, slots: u32) {
@@ -217,23 +227,19 @@ impl Lanes {
         }
     }
 
-    fn note_demand(&mut self, index: u16) {
+    /// A request comes to a lane.
+    pub(crate) fn arrived(&mut self, index: u16) {
         let lane = self.at_mut(index);
-        let now = lane.in_flight + lane.queued;
-        if now <= lane.demand[0] {
-            return;
+        let needed = u64::from(lane.in_flight + lane.queued + 1);
+        let seen = lane.seen.get_or_insert_with(|| Box::new(Counts::new()));
+        seen.add(bucket(needed << FINE));
+        if seen.fresh() >= SEEN_MAX {
+            seen.fade(2);
         }
-        let was_idle = lane.demand() == 0;
-        lane.demand[0] = now;
-        if was_idle {
+        if lane.demand == 0 {
+            lane.assess();
             self.share_out();
-            return;
         }
-        let lane = self.at_mut(index);
-        let before = lane.unused();
-        lane.reserve();
-        let after = lane.unused();
-        self.unused = self.unused - before + after;
     }
 
     pub(crate) fn is_due(&self, now_us: u64) -> bool {
@@ -245,9 +251,7 @@ impl Lanes {
         self.divided_us = now_us;
         if now_us.saturating_sub(self.turned_us) >= MEMORY_US {
             self.turned_us = now_us;
-            for lane in &mut self.all {
-                lane.demand = [lane.in_flight + lane.queued, lane.demand[0]];
-            }
+            self.all.iter_mut().filter_map(|lane| lane.seen.as_mut()).for_each(|seen| seen.fade(2));
         }
         let (slots, in_flight) = (self.slots, self.in_flight);
         let flow: f64 = self.all.iter().map(Lane::flow).sum();
@@ -256,6 +260,7 @@ impl Lanes {
             let theirs = f64::from((in_flight - lane.in_flight).max(1));
             let per_slot = (flow - lane.flow()).max(0.0) / theirs;
             let back = per_slot * f64::from(slots.saturating_sub(lane.in_flight));
+            lane.assess();
             lane.can_wait = back * patience(lane) as f64 * SURELY >= 1.0;
         }
         self.share_out();
@@ -263,7 +268,7 @@ impl Lanes {
 
     /// What each lane's fair part is: its tier's share among the tier's lanes, and what belongs to no tier among all.
     fn share_out(&mut self) {
-        let active = |lane: &&Lane| lane.demand() > 0;
+        let active = |lane: &&Lane| lane.demand > 0;
         let mut lanes_of = vec![0_u32; self.tiers];
         self.all.iter().filter(active).for_each(|lane| lanes_of[usize::from(lane.tier)] += 1);
         let total: u32 = lanes_of.iter().sum();
@@ -308,8 +313,10 @@ mod tests {
     fn what_a_lane_needed_lately_is_kept_for_it_and_no_more() {
         let mut lanes = lanes();
         for _ in 0..2 {
+            lanes.arrived(1);
             lanes.count_in_flight(1, true);
         }
+        lanes.turn(0, |_| 0);
         for _ in 0..2 {
             lanes.count_in_flight(1, false);
         }
@@ -320,9 +327,30 @@ mod tests {
         assert!(!lanes.may_start(0), "two are kept");
         assert!(lanes.may_start(1));
         lanes.turn(MEMORY_US, |_| 0);
-        assert!(!lanes.may_start(0));
         lanes.turn(2 * MEMORY_US, |_| 0);
         assert!(lanes.may_start(0), "forgotten");
+    }
+
+    #[test]
+    fn a_hiccup_is_no_demand() {
+        let mut lanes = lanes();
+        for _ in 0..1_000 {
+            lanes.arrived(1);
+        }
+        for _ in 0..5 {
+            lanes.arrived(1);
+            lanes.count_in_flight(1, true);
+        }
+        (0..5).for_each(|_| lanes.count_in_flight(1, false));
+        lanes.turn(0, |_| 0);
+        let started = (0..10).take_while(|_| {
+            let may = lanes.may_start(0);
+            if may {
+                lanes.count_in_flight(0, true);
+            }
+            may
+        });
+        assert_eq!(started.count(), 9, "one was enough for nearly all");
     }
 
     #[test]
@@ -330,10 +358,12 @@ mod tests {
         let mut lanes = lanes();
         for lane in [0, 1] {
             (0..20).for_each(|_| {
+                lanes.arrived(lane);
                 lanes.at_mut(lane).queued += 1;
                 lanes.count_queued(lane, true);
             });
         }
+        lanes.turn(0, |_| 0);
         for lane in [0, 1] {
             let started = (0..20).take_while(|_| {
                 let may = lanes.may_start(lane);
@@ -352,9 +382,13 @@ mod tests {
         lanes.set_slots(9);
         (0..8).for_each(|_| lanes.count_in_flight(0, true));
         for lane in [1, 2] {
-            (0..3).for_each(|_| lanes.count_in_flight(lane, true));
+            (0..3).for_each(|_| {
+                lanes.arrived(lane);
+                lanes.count_in_flight(lane, true);
+            });
             (0..3).for_each(|_| lanes.count_in_flight(lane, false));
         }
+        lanes.turn(0, |_| 0);
         assert!(lanes.may_start(1) && lanes.may_start(2) && !lanes.may_start(0));
     }
 }

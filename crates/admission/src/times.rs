@@ -93,31 +93,36 @@ impl Times {
     }
 }
 
-/// Samples by how long they took.
+/// Samples by their size: how long requests took, or how many there were.
 #[derive(Debug)]
-struct Counts {
+pub(crate) struct Counts {
     counts: [u16; BUCKETS],
     fresh: u32,
 }
 
 impl Counts {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { counts: [0; BUCKETS], fresh: 0 }
     }
 
-    fn add(&mut self, bucket: usize) {
+    pub(crate) fn add(&mut self, bucket: usize) {
         let count = &mut self.counts[bucket];
         *count = count.saturating_add(1);
         self.fresh += 1;
     }
 
-    fn fade(&mut self, divisor: u16) {
+    /// Samples since they last faded.
+    pub(crate) fn fresh(&self) -> u32 {
+        self.fresh
+    }
+
+    pub(crate) fn fade(&mut self, divisor: u16) {
         self.counts.iter_mut().for_each(|count| *count /= divisor);
         self.fresh = 0;
     }
 
     /// The upper bound of the bucket in which this part of the samples is reached.
-    fn percentile(&self, part: f64) -> u64 {
+    pub(crate) fn percentile(&self, part: f64) -> u64 {
         let total: u32 = self.counts.iter().map(|&count| u32::from(count)).sum();
         let rank = (f64::from(total) * part).ceil().max(1.0) as u32;
         let mut seen = 0;
@@ -131,8 +136,8 @@ impl Counts {
     }
 }
 
-/// From 1 µs on; the last bucket (above an hour) takes the rest.
-fn bucket(us: u64) -> usize {
+/// From 1 (µs) on; the last bucket (above an hour) takes the rest.
+pub(crate) fn bucket(us: u64) -> usize {
     let us = us.max(1);
     let octave = us.ilog2();
     let shifted = if octave >= PER_OCTAVE_LOG2 {

@@ -66,6 +66,7 @@ pub(crate) struct ClientIo {
     prefix_len: usize,
     is_spoiled: bool,
     is_http2: bool,
+    has_written: bool,
     /// Only for HTTP/1, and only until it becomes a tunnel.
     framing: Option<Framing>,
     switch: Arc<Switch>,
@@ -117,6 +118,7 @@ impl ClientIo {
             prefix_len: len,
             is_spoiled: false,
             is_http2,
+            has_written: false,
             framing,
             switch,
             closing: Closing::No,
@@ -231,6 +233,7 @@ impl ClientIo {
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx, true))?;
+        self.has_written = true;
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watched(cx, result)
     }
@@ -264,8 +267,11 @@ impl AsyncWrite for ClientIo {
         self.watched(cx, result)
     }
 
+    /// The HTTP/2 library asks before its first write how much it should copy: where writes take several buffers, it writes each
+    /// frame above 256 bytes by itself; where they do not, it gathers frames of up to 1,024 bytes, and the short answers of many
+    /// streams go out in one write. It asks again before each write of a long frame, which is best written with its head.
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.is_write_vectored() && (self.has_written || !self.is_http2)
     }
 }
 
