@@ -122,16 +122,16 @@ pub(crate) fn step(seed: u64) -> Experiment {
 }
 
 /// The same step for real sockets: as many requests as two cores can make, forward and answer; work that is always the same, so
-/// that what is longer has waited.
+/// that what is longer has waited, and long beside the millisecond to which the server's timers tick.
 pub(crate) fn small_step(seed: u64) -> Experiment {
-    let rate = |at_s: f64| 5_000.0 * if at_s < STEP { 0.7 } else { 1.4 };
+    let rate = |at_s: f64| 2_000.0 * if at_s < STEP { 0.7 } else { 1.4 };
     let scene = Scene {
         seconds: 20.0,
-        streams: vec![stream("all", rate, |_| 0.02)],
+        streams: vec![stream("all", rate, |_| 0.05)],
         server: Server::Workers(100),
         seed,
     };
-    Experiment { scene, config: config(&[SECOND / 5], 200), in_flight_max: 100, ..step(seed) }
+    Experiment { scene, config: config(&[SECOND / 4], 200), in_flight_max: 100, ..step(seed) }
 }
 
 /// Four cores, a cap that is 16 times too high, and a server that loses its breath above 32 requests.
