@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use object::elf;
-use object::read::elf::{ElfFile64, ProgramHeader};
+use object::read::elf::{ElfFile64, ProgramHeader, SectionHeader, Sym};
 use object::{CompressionFormat, LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use sha2::{Digest, Sha256};
 
@@ -73,8 +73,8 @@ struct SectionPlace {
 pub(crate) struct Symbol {
     pub(crate) address: u64,
     pub(crate) size: u64,
-    /// Place of the name in the file.
-    name: Range<usize>,
+    /// Where in the file its name begins.
+    name: usize,
 }
 
 /// An ELF file with its headers read.
@@ -99,6 +99,8 @@ pub(crate) struct Elf {
 const SECTIONS_MAX: usize = 100_000;
 /// More symbols than this are not indexed (Chromium has about 1.5 million).
 const SYMBOLS_MAX: usize = 8_000_000;
+/// A longer name is none.
+const SYMBOL_BYTES_MAX: usize = 64 << 10;
 /// Inflated sections of one file together: the largest programs stay below.
 const INFLATED_BYTES_MAX: u64 = 4 << 30;
 /// Debug information shrinks to a half or a quarter; a section that claims to have shrunk more than this is a bomb.
@@ -370,29 +372,34 @@ impl Elf {
 
     /// A symbol's name as it is in the file.
     pub(crate) fn symbol_name(&self, symbol: &Symbol) -> &str {
-        self.image
-            .get(symbol.name.clone())
-            .and_then(|name| std::str::from_utf8(name).ok())
-            .unwrap_or_default()
+        let rest = self.image.get(symbol.name..).unwrap_or_default();
+        let name = terminated(rest.get(..SYMBOL_BYTES_MAX).unwrap_or(rest));
+        name.map_or("", |(name, _)| name)
     }
 
     fn read_symbols(&self) -> Vec<Symbol> {
         let Ok(file) = ElfFile64::<LittleEndian>::parse(&*self.image) else { return Vec::new() };
-        let base = self.image.as_ptr() as usize;
-        let mut symbols: Vec<Symbol> = file
-            .symbols()
-            .chain(file.dynamic_symbols())
-            .filter(|symbol| {
-                symbol.is_definition() && matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data)
-            })
-            .filter_map(|symbol| {
-                let name = symbol.name_bytes().ok().filter(|name| !name.is_empty())?;
-                let start = (name.as_ptr() as usize).checked_sub(base)?;
-                let name = start..start.checked_add(name.len())?;
-                Some(Symbol { address: symbol.address(), size: symbol.size(), name })
-            })
-            .take(SYMBOLS_MAX)
-            .collect();
+        let tables = file.elf_section_table();
+        let mut symbols = Vec::new();
+        for kind in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
+            // Names are not looked at here: there are many of them, and few are ever asked for.
+            let table = tables.symbols(LittleEndian, &*self.image, kind).unwrap_or_default();
+            let names =
+                tables.section(table.string_section()).ok().map(|names| names.sh_offset(LittleEndian));
+            let Some(names) = names.and_then(|names| usize::try_from(names).ok()) else { continue };
+            let defined = table.iter().filter_map(|symbol| {
+                let name = usize::try_from(symbol.st_name(LittleEndian)).ok().filter(|name| *name != 0)?;
+                let is_code_or_data = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_OBJECT);
+                let section = symbol.st_shndx(LittleEndian);
+                let is_defined = !section.is_special() || section == elf::SHN_XINDEX;
+                (is_code_or_data && is_defined).then_some(Symbol {
+                    address: symbol.st_value(LittleEndian),
+                    size: symbol.st_size(LittleEndian),
+                    name: names.checked_add(name)?,
+                })
+            });
+            symbols.extend(defined.take(SYMBOLS_MAX.saturating_sub(symbols.len())));
+        }
         // Of several names for one place the first one of the table stays: aliases come after it, mostly.
         symbols.sort_by_key(|symbol| symbol.address);
         symbols

@@ -80,37 +80,31 @@ impl<'a> Session<'a> {
         let view = self.view(module)?;
         let number = view.unit_at(address)?;
         let unit = view.unit(number)?;
-        let lines = view.lines(number)?;
         let activations = view.activations(address);
-        let (mut file, mut line) = lines.at(address).map_or(("", 0), |(file, line)| (file, line));
+        let source = view.line_at(number, address);
+        let (mut file, mut line) =
+            source.map_or_else(Default::default, |(file, line)| (view.source_file(number, file), line));
         let mut found = Vec::new();
         for activation in activations {
             let name = view.function_name(activation.die);
             found.push(Located {
                 named: name.is_some(),
                 function: name.unwrap_or_else(|| self.symbol_or_address(Some(module), address).0),
-                file: file.to_owned(),
-                full_path: join(&unit.directory, file),
+                file: file.clone(),
+                full_path: join(&unit.directory, &file),
                 line,
                 inlined: activation.call.is_some(),
                 activation: Some(activation.clone()),
             });
             // The frame outwards stands where this one was called.
             if let Some((call_file, call_line)) = activation.call {
-                (file, line) = (lines.file(call_file), call_line);
+                (file, line) = (view.source_file(number, call_file), call_line);
             }
         }
         if found.is_empty() && line > 0 {
             let (function, named) = self.symbol_or_address(Some(module), address);
-            let full_path = join(&unit.directory, file);
-            found.push(Located {
-                function,
-                named,
-                file: file.to_owned(),
-                full_path,
-                line,
-                ..Located::default()
-            });
+            let full_path = join(&unit.directory, &file);
+            found.push(Located { function, named, file, full_path, line, ..Located::default() });
         }
         Some(found)
     }

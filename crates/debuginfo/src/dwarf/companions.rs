@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gimli::{LittleEndian, SectionId};
+use memmap2::Mmap;
 
 use super::type_units::TypeUnits;
 use crate::elf::Elf;
@@ -20,15 +21,51 @@ const SPLIT_FILES_MAX: usize = 8_192;
 
 /// Sections that were stored compressed or in several parts.
 #[derive(Default)]
-pub(super) struct Prepared(OnceLock<HashMap<String, Vec<u8>>>);
+pub(super) struct Prepared(OnceLock<HashMap<String, Section>>);
+
+enum Section {
+    Inflated(Vec<u8>),
+    /// As an earlier process has left it in an index.
+    Mapped(Mmap),
+}
+
+impl Section {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Inflated(bytes) => bytes,
+            Self::Mapped(bytes) => bytes,
+        }
+    }
+}
 
 impl Prepared {
     /// A section's content; empty where there is none.
     pub(super) fn section<'a>(&'a self, elf: &'a Elf, name: &str) -> Reader<'a> {
-        let prepared = self.0.get_or_init(|| elf.prepare_debug_sections());
         let stored = || elf.section(name).map(|(_, bytes)| bytes);
-        let bytes = prepared.get(name).map(Vec::as_slice).or_else(stored).unwrap_or_default();
+        let bytes = self.of(elf).get(name).map(Section::bytes).or_else(stored).unwrap_or_default();
         Reader::new(bytes, LittleEndian)
+    }
+
+    /// All of them, by name.
+    pub(super) fn all<'a>(&'a self, elf: &Elf) -> Vec<(&'a str, &'a [u8])> {
+        let mut all: Vec<_> =
+            self.of(elf).iter().map(|(name, section)| (name.as_str(), section.bytes())).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all
+    }
+
+    /// Takes these for all of them, unless they were prepared before.
+    pub(super) fn fill(&self, sections: HashMap<String, Mmap>) {
+        self.0.get_or_init(|| {
+            sections.into_iter().map(|(name, bytes)| (name, Section::Mapped(bytes))).collect()
+        });
+    }
+
+    fn of(&self, elf: &Elf) -> &HashMap<String, Section> {
+        self.0.get_or_init(|| {
+            let inflated = elf.prepare_debug_sections().into_iter();
+            inflated.map(|(name, bytes)| (name, Section::Inflated(bytes))).collect()
+        })
     }
 }
 

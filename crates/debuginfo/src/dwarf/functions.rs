@@ -1,6 +1,8 @@
 //! Functions of a unit: which one an address belongs to, what was inlined there, which variables are in scope, and names.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use gimli::{AttributeValue, UnitOffset};
 
@@ -9,7 +11,7 @@ use super::{Attribute, Die, Entry, Patience, Unit, View, code_ranges};
 use crate::demangle;
 use crate::expression::Reader;
 use crate::index::bytes::{Put, Take};
-use crate::language::same_name;
+use crate::language::{Language, same_name};
 
 /// Entries of one unit that are looked at; LLVM's largest units stay well below.
 const ENTRIES_MAX: usize = 20_000_000;
@@ -33,6 +35,18 @@ pub(crate) struct Functions {
     vtables: Vec<(u64, usize)>,
     /// Structures with their members: hash of the name, offset of the entry; in the order of the entries.
     structs: Vec<(u32, usize)>,
+    statics: Vec<Static>,
+}
+
+/// A variable of a fixed address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Static {
+    /// Hash of its name.
+    name: u32,
+    /// Of the entry; in the order of the entries.
+    offset: usize,
+    /// Index of the scope around it plus one, or 0.
+    outer: u32,
 }
 
 /// One function activation at an address: the function itself or one that was inlined into it.
@@ -78,9 +92,20 @@ impl Functions {
                 }
             }
             if entry.tag() == gimli::DW_TAG_variable
-                && let Some(address) = vtable_address(dwarf, unit, &entry)
+                && let Some(address) = fixed_address(dwarf, unit, &entry)
+                && let Some(name) = entry.attr_value(gimli::DW_AT_name)
+                && let Ok(name) = dwarf.attr_string(unit, name)
             {
-                functions.vtables.push((address, entry.offset().0));
+                // Those that rustc calls `<T as Trait>::{vtable}`.
+                if name.slice().ends_with(b"::{vtable}") {
+                    functions.vtables.push((address, entry.offset().0));
+                } else {
+                    functions.statics.push(Static {
+                        name: name_hash(name.slice()),
+                        offset: entry.offset().0,
+                        outer: enclosing.last().map_or(0, |(_, scope)| *scope),
+                    });
+                }
             }
             if entry.tag() == gimli::DW_TAG_structure_type
                 && !entry.has_attr(gimli::DW_AT_declaration)
@@ -126,6 +151,14 @@ impl Functions {
             put.size(offset.wrapping_sub(last));
             last = *offset;
         }
+        last = 0;
+        put.size(self.statics.len());
+        for Static { name, offset, outer } in &self.statics {
+            put.raw(&name.to_le_bytes());
+            put.size(offset.wrapping_sub(last));
+            put.number(u64::from(*outer));
+            last = *offset;
+        }
         put.finish()
     }
 
@@ -150,7 +183,13 @@ impl Functions {
             last = last.checked_add(take.size()?)?;
             Some((hash, last))
         })?;
-        take.is_empty().then_some(Self { ranges, scopes, vtables, structs })
+        last = 0;
+        let statics = take.list(|take| {
+            let name = u32::from_le_bytes(take.raw()?);
+            last = last.checked_add(take.size()?)?;
+            Some(Static { name, offset: last, outer: u32::try_from(take.number()?).ok()? })
+        })?;
+        take.is_empty().then_some(Self { ranges, scopes, vtables, structs, statics })
     }
 
     fn at(&self, address: u64) -> Option<UnitOffset> {
@@ -165,27 +204,78 @@ impl Functions {
         found.map(|(_, offset)| UnitOffset(*offset))
     }
 
-    /// Offsets of the structures that may have this name: those whose names have the same hash.
-    fn structs_called(&self, name: &str) -> impl Iterator<Item = UnitOffset> {
-        let wanted = name_hash(name.as_bytes());
-        self.structs.iter().filter(move |(hash, _)| *hash == wanted).map(|(_, offset)| UnitOffset(*offset))
+    /// The structure of this path.
+    pub(super) fn struct_at<'a>(
+        &self,
+        dwarf: &gimli::Dwarf<Reader<'a>>,
+        unit: &gimli::Unit<Reader<'a>>,
+        path: &str,
+    ) -> Option<UnitOffset> {
+        let wanted = last_name_hash(path);
+        let mut called = self.structs.iter().filter(|(hash, _)| *hash == wanted);
+        let offset = |(_, offset): &(u32, usize)| UnitOffset(*offset);
+        let is_it = |found: &&(u32, usize)| {
+            let outwards = self.around(offset(found));
+            names_left(dwarf, unit, offset(found), &outwards, path) == Some(0)
+        };
+        called.find(is_it).map(offset)
     }
 
-    /// Offsets of the scopes around an entry, innermost first.
-    fn around(&self, offset: UnitOffset) -> Vec<UnitOffset> {
-        let mut around = Vec::new();
-        let Ok(mut at) = self.scopes.binary_search_by_key(&offset.0, |(offset, _)| *offset) else {
-            return around;
-        };
-        while let Some((_, outer)) = self.scopes.get(at)
-            && *outer > 0
-            && around.len() < SCOPES_MAX
-        {
-            at = (*outer as usize).saturating_sub(1);
-            around.extend(self.scopes.get(at).map(|(offset, _)| UnitOffset(*offset)));
-        }
-        around
+    /// Variables of a fixed address that may be meant by a path or the end of one, each with the scopes around it.
+    fn statics_at<'a>(
+        &self,
+        dwarf: &gimli::Dwarf<Reader<'a>>,
+        unit: &gimli::Unit<Reader<'a>>,
+        path: &str,
+    ) -> Vec<(UnitOffset, Vec<UnitOffset>)> {
+        let wanted = last_name_hash(path);
+        let called = self.statics.iter().filter(|found| found.name == wanted);
+        let with_scopes = called.map(|found| (UnitOffset(found.offset), self.outwards(found.outer)));
+        with_scopes.filter(|(at, outwards)| names_left(dwarf, unit, *at, outwards, path).is_some()).collect()
     }
+
+    /// Offsets of the scopes around one that is a scope itself, innermost first.
+    fn around(&self, offset: UnitOffset) -> Vec<UnitOffset> {
+        let at = self.scopes.binary_search_by_key(&offset.0, |(offset, _)| *offset);
+        let outer = at.ok().and_then(|at| self.scopes.get(at)).map_or(0, |(_, outer)| *outer);
+        self.outwards(outer)
+    }
+
+    /// Offsets of a scope, by its index plus one, and of those around it.
+    fn outwards(&self, scope: u32) -> Vec<UnitOffset> {
+        let mut outwards = Vec::new();
+        let mut next = scope;
+        while let Some(at) = next.checked_sub(1)
+            && let Some((offset, outer)) = self.scopes.get(at as usize)
+            && outwards.len() < SCOPES_MAX
+        {
+            outwards.push(UnitOffset(*offset));
+            next = *outer;
+        }
+        outwards
+    }
+}
+
+/// How many names stand before these in the whole path of an entry; `None` where its path does not end with them.
+fn names_left<'a>(
+    dwarf: &gimli::Dwarf<Reader<'a>>,
+    unit: &gimli::Unit<Reader<'a>>,
+    offset: UnitOffset,
+    outwards: &[UnitOffset],
+    path: &str,
+) -> Option<usize> {
+    let is_called = |offset, name: &str| {
+        let own = unit.entry(offset).ok()?.attr_value(gimli::DW_AT_name)?;
+        Some(dwarf.attr_string(unit, own).ok()?.slice() == name.as_bytes())
+    };
+    let mut scopes = std::iter::once(offset).chain(outwards.iter().copied());
+    let mut names = path.rsplit("::");
+    let fits = names.all(|name| scopes.next().and_then(|offset| is_called(offset, name)).unwrap_or(false));
+    fits.then(|| scopes.count())
+}
+
+fn last_name_hash(path: &str) -> u32 {
+    path.rsplit("::").next().map_or(0, |name| name_hash(name.as_bytes()))
 }
 
 /// FNV-1a, of 32 bits: it is written to disk, so it must never be another one.
@@ -193,22 +283,21 @@ fn name_hash(name: &[u8]) -> u32 {
     name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Where a variable is that rustc calls `<T as Trait>::{vtable}`.
-fn vtable_address<'a>(
+/// Where a variable is that is in the same place for every thread, at all times.
+fn fixed_address<'a>(
     dwarf: &gimli::Dwarf<Reader<'a>>,
     unit: &gimli::Unit<Reader<'a>>,
     entry: &Entry<'a>,
 ) -> Option<u64> {
     let AttributeValue::Exprloc(location) = entry.attr_value(gimli::DW_AT_location)? else { return None };
-    let name = dwarf.attr_string(unit, entry.attr_value(gimli::DW_AT_name)?).ok()?;
-    if !name.slice().ends_with(b"::{vtable}") {
-        return None;
-    }
-    match location.operations(unit.encoding()).next().ok()?? {
-        gimli::Operation::Address { address } => Some(address),
-        gimli::Operation::AddressIndex { index } => dwarf.address(unit, index).ok(),
-        _ => None,
-    }
+    let mut operations = location.operations(unit.encoding());
+    let address = match operations.next().ok()?? {
+        gimli::Operation::Address { address } => address,
+        gimli::Operation::AddressIndex { index } => dwarf.address(unit, index).ok()?,
+        _ => return None,
+    };
+    // What follows would make it a thread's own.
+    operations.next().ok()?.is_none().then_some(address)
 }
 
 fn is_scope(tag: gimli::DwTag) -> bool {
@@ -360,12 +449,62 @@ impl<'a> View<'a> {
         Some(parts)
     }
 
-    /// The description of a structure in a unit, by its path.
-    pub(crate) fn struct_in(&self, unit: usize, path: &str) -> Option<Die> {
-        let functions = self.functions(unit)?;
-        let name = path.rsplit("::").next()?;
-        let mut called = functions.structs_called(name).map(|offset| Die { unit, offset });
-        called.find(|die| self.qualified_name(*die).as_deref() == Some(path))
+    /// The descriptions of structures in a unit of Rust, by their paths. The unit is only passed by: it is not kept.
+    pub(crate) fn rust_structs_in<const N: usize>(
+        &self,
+        number: usize,
+        paths: [&str; N],
+    ) -> [Option<Die>; N] {
+        let kept = self.units.borrow().get(&number).cloned();
+        let unit = kept.unwrap_or_else(|| self.read_unit(number).map(Rc::new));
+        let Some(unit) = unit.filter(|unit| unit.language() == Language::Rust) else { return [None; N] };
+        let functions = self.known_functions(number).unwrap_or_else(|| Arc::new(self.read_functions(&unit)));
+        paths.map(|path| {
+            let offset = functions.struct_at(&unit.dwarf, &unit.unit, path)?;
+            Some(Die { unit: number, offset })
+        })
+    }
+
+    /// Variables of a fixed address that a path may mean: where each is described, its address in the file, and its whole path.
+    /// Those of the unit `first` come first; ends with the time, or when there are `most`.
+    pub(crate) fn statics(
+        &self,
+        path: &str,
+        first: Option<usize>,
+        most: usize,
+        deadline: Instant,
+    ) -> Vec<(Die, u64, String)> {
+        let mut found: Vec<(Die, u64, String)> = Vec::new();
+        let others = (0..self.units()).filter(|unit| Some(*unit) != first);
+        for number in first.into_iter().chain(others) {
+            if Instant::now() >= deadline || found.len() >= most {
+                break;
+            }
+            let kept = self.units.borrow().get(&number).cloned();
+            let Some(unit) = kept.unwrap_or_else(|| self.read_unit(number).map(Rc::new)) else { continue };
+            let functions =
+                self.known_functions(number).unwrap_or_else(|| Arc::new(self.read_functions(&unit)));
+            for (offset, outwards) in functions.statics_at(&unit.dwarf, &unit.unit, path) {
+                let die = Die { unit: number, offset };
+                let entry = unit.unit.entry(offset).ok();
+                let address = entry.and_then(|entry| fixed_address(&unit.dwarf, &unit.unit, &entry));
+                let known = |address| found.iter().any(|(_, known, _)| *known == address);
+                // 0: the linker dropped it.
+                let Some(address) = address.filter(|address| *address != 0 && !known(*address)) else {
+                    continue;
+                };
+                let scopes = outwards.into_iter().rev().chain([offset]);
+                let names = scopes.filter_map(|offset| self.name(Die { unit: number, offset }));
+                found.push((die, address, names.collect::<Vec<_>>().join("::")));
+            }
+            self.pass_by(number);
+        }
+        found
+    }
+
+    /// Where one of the types is described that an index knows the place of.
+    pub(crate) fn indexed_type(&self, path: &str) -> Option<Die> {
+        self.stored()?.runtime_type(path)
     }
 
     /// Where a function begins (in the file).
@@ -474,15 +613,18 @@ mod tests {
             mut scopes in proptest::collection::vec((any::<usize>(), any::<u32>()), 0..20),
             vtables in proptest::collection::vec(any::<(u64, usize)>(), 0..20),
             mut structs in proptest::collection::vec(any::<(u32, usize)>(), 0..20),
+            mut statics in proptest::collection::vec(any::<(usize, u32, u32)>(), 0..20),
         ) {
             begins.sort_unstable();
             scopes.sort_unstable();
             structs.sort_unstable_by_key(|(_, offset)| *offset);
+            statics.sort_unstable();
+            let statics = statics.into_iter().map(|(offset, name, outer)| Static { name, offset, outer }).collect();
             for (at, (_, outer)) in scopes.iter_mut().enumerate() {
                 *outer %= u32::try_from(at + 1).unwrap_or(1);
             }
             let ranges = begins.into_iter().map(|begin| (begin.into(), u64::from(begin) + 7, 3)).collect();
-            let functions = Functions { ranges, scopes, vtables, structs };
+            let functions = Functions { ranges, scopes, vtables, structs, statics };
             prop_assert_eq!(Functions::from_written(&functions.written()), Some(functions));
         }
 
@@ -491,7 +633,9 @@ mod tests {
             if let Some(functions) = Functions::from_written(&bytes) {
                 functions.at(5);
                 functions.vtable(5);
-                functions.structs_called("Trailer").for_each(drop);
+                for found in &functions.statics {
+                    prop_assert!(functions.outwards(found.outer).len() <= SCOPES_MAX);
+                }
                 for (offset, _) in &functions.scopes {
                     prop_assert!(functions.around(UnitOffset(*offset)).len() <= SCOPES_MAX);
                 }

@@ -1,61 +1,52 @@
 //! The line table of a unit (DWARF 5, section 6.2): source file and line of an address.
+//!
+//! Of a table only this is kept: where each piece of contiguous code begins and ends, and where in the table it is described. The
+//! rows of one piece are run through whenever they are asked for; the rows of a large unit would take megabytes.
 
 use gimli::AttributeValue;
 
-use super::{Patience, lossy};
+use super::line_program::Program;
+use super::{Patience, View, lossy};
 use crate::expression::Reader;
+use crate::index::bytes::{Put, Take};
 
-/// Rows of one unit that are kept.
-const ROWS_MAX: usize = 4_000_000;
-/// Files of one unit.
-const FILES_MAX: u64 = 100_000;
+/// Rows of one unit that are looked at.
+const ROWS_MAX: usize = 16_000_000;
+/// Rows of one piece of code.
+const SEQUENCE_ROWS_MAX: usize = 4_000_000;
 
-#[derive(Clone, Copy)]
-struct Row {
-    address: u64,
-    file: u32,
-    line: u32,
+/// A piece of contiguous code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Sequence {
+    begin: u64,
+    end: u64,
+    /// Where in the line number program it begins.
+    offset: usize,
 }
 
-/// Rows of one unit, sorted, and the names of its files.
-#[derive(Default)]
+/// Where in its line table the code of a unit is described; ascending by address.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lines {
-    files: Vec<String>,
-    /// Without those of line 0: what the compiler put in between belongs to the line before it.
-    rows: Vec<Row>,
-    /// Contiguous code: begin, end, first row, row behind the last; ascending by begin.
-    sequences: Vec<(u64, u64, usize, usize)>,
+    sequences: Vec<Sequence>,
 }
 
 impl Lines {
-    pub(super) fn read<'a>(dwarf: &gimli::Dwarf<Reader<'a>>, unit: &gimli::Unit<Reader<'a>>) -> Self {
+    pub(super) fn read(unit: &gimli::Unit<Reader<'_>>, patience: &mut Patience) -> Self {
         let mut lines = Self::default();
-        let Some(program) = unit.line_program.clone() else { return lines };
-        lines.read_files(dwarf, unit, program.header());
-        let mut rows = program.rows();
-        let mut first = 0;
-        let mut patience = Patience::new();
-        while let Ok(Some((_, row))) = rows.next_row() {
-            if row.end_sequence() {
-                if let Some(begin) = lines.rows.get(first).map(|row| row.address)
-                    && begin < row.address()
-                    && begin != 0
-                {
-                    lines.sequences.push((begin, row.address(), first, lines.rows.len()));
+        let Some(line_program) = &unit.line_program else { return lines };
+        let Some(mut program) = Program::from(line_program.header(), 0) else { return lines };
+        let (mut begin, mut offset) = (None, 0);
+        for _ in 0..ROWS_MAX {
+            let Some(row) = program.next() else { break };
+            if row.ends_sequence {
+                if let Some(begin) = begin.filter(|begin| *begin < row.address && *begin != 0) {
+                    lines.sequences.push(Sequence { begin, end: row.address, offset });
                 }
-                first = lines.rows.len();
-            } else if let Some(line) = row.line().and_then(|line| u32::try_from(line.get()).ok()) {
-                let file = u32::try_from(row.file_index()).unwrap_or(u32::MAX);
-                let row_at = Row { address: row.address(), file, line };
-                // Of several rows for one address the last is that of the instruction, whether a statement begins there or not.
-                if lines.rows.len() > first
-                    && lines.rows.last().is_some_and(|last| last.address == row_at.address)
-                {
-                    lines.rows.pop();
-                }
-                lines.rows.push(row_at);
+                (begin, offset) = (None, program.offset());
+            } else if is_line(row.line) {
+                begin = begin.or(Some(row.address));
             }
-            if lines.rows.len() >= ROWS_MAX || patience.is_over() {
+            if patience.is_over() {
                 break;
             }
         }
@@ -63,38 +54,79 @@ impl Lines {
         lines
     }
 
-    fn read_files<'a>(
-        &mut self,
-        dwarf: &gimli::Dwarf<Reader<'a>>,
-        unit: &gimli::Unit<Reader<'a>>,
-        header: &gimli::LineProgramHeader<Reader<'a>>,
-    ) {
-        let text = |value: AttributeValue<Reader<'a>>| dwarf.attr_string(unit, value).ok().map(lossy);
-        let count = (header.file_names().len() as u64).saturating_add(1).min(FILES_MAX);
-        for number in 0..count {
-            // Directory 0 is the one that the compiler ran in; a path relative to it stays relative.
-            let path = header.file(number).and_then(|file| {
-                let name = text(file.path_name())?;
-                let directory = if file.directory_index() == 0 { None } else { file.directory(header) };
-                Some(join(&directory.and_then(text).unwrap_or_default(), &name))
-            });
-            self.files.push(path.unwrap_or_default());
+    pub(super) fn write(&self, put: &mut Put) {
+        let mut last = 0;
+        put.size(self.sequences.len());
+        for Sequence { begin, end, offset } in &self.sequences {
+            put.number(begin.wrapping_sub(last));
+            put.number(end.wrapping_sub(*begin));
+            put.size(*offset);
+            last = *begin;
         }
     }
 
-    /// Source file by its number in the table; empty where there is no such file.
-    pub(crate) fn file(&self, number: u64) -> &str {
-        usize::try_from(number).ok().and_then(|number| self.files.get(number)).map_or("", String::as_str)
+    pub(super) fn from_written(bytes: &[u8]) -> Option<Self> {
+        let mut take = Take::new(bytes);
+        let mut last = 0u64;
+        let sequences = take.list(|take| {
+            let begin = last.checked_add(take.number()?)?;
+            last = begin;
+            Some(Sequence { begin, end: begin.checked_add(take.number()?)?, offset: take.size()? })
+        })?;
+        take.is_empty().then_some(Self { sequences })
     }
 
-    /// Source file and line of an address.
-    pub(crate) fn at(&self, address: u64) -> Option<(&str, u32)> {
-        let behind = self.sequences.partition_point(|(begin, ..)| *begin <= address);
+    fn at(&self, address: u64) -> Option<Sequence> {
+        let behind = self.sequences.partition_point(|sequence| sequence.begin <= address);
         let near = self.sequences.get(behind.saturating_sub(8)..behind)?;
-        let (_, _, first, last) = near.iter().rev().find(|(_, end, ..)| address < *end)?;
-        let rows = self.rows.get(*first..*last)?;
-        let row = rows.get(rows.partition_point(|row| row.address <= address).checked_sub(1)?)?;
-        Some((self.file(u64::from(row.file)), row.line))
+        near.iter().rev().find(|sequence| address < sequence.end).copied()
+    }
+}
+
+/// What the compiler put in between has line 0, and belongs to the line before it.
+fn is_line(line: u64) -> bool {
+    line != 0 && u32::try_from(line).is_ok()
+}
+
+impl<'a> View<'a> {
+    /// Number of the source file, and line, of an address in a unit.
+    pub(crate) fn line_at(&self, number: usize, address: u64) -> Option<(u64, u32)> {
+        let sequence = self.lines(number)?.at(address)?;
+        let unit = self.unit(number)?;
+        let (_, unit) = unit.with_lines();
+        let mut program = Program::from(unit.line_program.as_ref()?.header(), sequence.offset)?;
+        let mut patience = Patience::new();
+        let mut found = None;
+        for _ in 0..SEQUENCE_ROWS_MAX {
+            let Some(row) = program.next().filter(|row| row.address <= address && !row.ends_sequence) else {
+                break;
+            };
+            // Of several rows for one address the last is that of the instruction, whether a statement begins there or not.
+            if is_line(row.line) {
+                found = Some((row.file, u32::try_from(row.line).ok()?));
+            }
+            if patience.is_over() {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Path of a source file by its number in a unit's line table; empty where there is no such file.
+    pub(crate) fn source_file(&self, number: usize, file: u64) -> String {
+        self.path_of_file(number, file).unwrap_or_default()
+    }
+
+    fn path_of_file(&self, number: usize, file: u64) -> Option<String> {
+        let unit = self.unit(number)?;
+        let (dwarf, unit) = unit.with_lines();
+        let header = unit.line_program.as_ref()?.header();
+        let text = |value: AttributeValue<Reader<'a>>| dwarf.attr_string(unit, value).ok().map(lossy);
+        let file = header.file(file)?;
+        let name = text(file.path_name())?;
+        // Directory 0 is the one that the compiler ran in; a path relative to it stays relative.
+        let directory = if file.directory_index() == 0 { None } else { file.directory(header) };
+        Some(join(&directory.and_then(text).unwrap_or_default(), &name))
     }
 }
 
@@ -104,4 +136,34 @@ pub(crate) fn join(directory: &str, path: &str) -> String {
         return path.to_owned();
     }
     format!("{}/{path}", directory.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_written_comes_back(
+            mut begins in proptest::collection::vec((any::<u32>(), any::<u32>(), any::<usize>()), 0..20),
+        ) {
+            begins.sort_unstable();
+            let sequence = |(begin, length, offset)| {
+                let begin = u64::from(begin);
+                Sequence { begin, end: begin + u64::from(length), offset }
+            };
+            let lines = Lines { sequences: begins.into_iter().map(sequence).collect() };
+            let mut put = Put::default();
+            lines.write(&mut put);
+            prop_assert_eq!(Lines::from_written(&put.finish()), Some(lines));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Some(lines) = Lines::from_written(&bytes) {
+                lines.at(5);
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod companions;
 pub(crate) mod functions;
 mod home;
+mod line_program;
 pub(crate) mod lines;
 pub(crate) mod location;
 pub(crate) mod stored;
@@ -41,6 +42,9 @@ pub(crate) type Attribute<'a> = AttributeValue<Reader<'a>>;
 
 /// References from entry to entry that are followed: abstract origin, then specification, then one to spare.
 const ORIGINS_MAX: usize = 8;
+
+/// Bytes of units that are only passed by after which their pages are given back.
+const PASSED_BYTES_MAX: usize = 8 << 20;
 
 /// Time for reading one table. Real ones take milliseconds; in a hostile one, entries without size multiply without end.
 const TABLE_TIME: Duration = Duration::from_secs(10);
@@ -141,7 +145,10 @@ impl DebugFile {
     /// Opens the debug information for reading; `program` is the module's own file.
     pub(crate) fn view<'a>(&'a self, program: &'a Elf) -> View<'a> {
         let elf = self.separate.as_ref().unwrap_or(program);
-        self.stored.get_or_init(|| Stored::open(self.indexes.as_deref()?, elf));
+        let stored = self.stored.get_or_init(|| Stored::open(self.indexes.as_deref()?, elf));
+        if let Some(sections) = stored.as_ref().and_then(Stored::sections) {
+            self.prepared.fill(sections);
+        }
         let mut dwarf = self.dwarf(elf);
         let mut losses = Vec::new();
         if let Some(other) = self.companions.supplementary(elf) {
@@ -161,6 +168,7 @@ impl DebugFile {
             units: RefCell::default(),
             types: RefCell::default(),
             nesting: Cell::new(0),
+            passed: Cell::new(0),
             losses: RefCell::new(losses),
         };
         self.kind.get_or_init(|| {
@@ -183,6 +191,8 @@ pub(crate) struct View<'a> {
     types: RefCell<HashMap<Die, Rc<Type>>>,
     /// Types that are being read, each for the one before it.
     nesting: Cell<usize>,
+    /// Bytes of the units that were looked at on the way to others, since pages were given back.
+    passed: Cell<usize>,
     /// What is missing, and why.
     losses: RefCell<Vec<(String, String)>>,
 }
@@ -198,8 +208,26 @@ impl<'a> View<'a> {
             Some(stored) => stored.units(),
             None => self.file.units.get_or_init(|| {
                 let quickly = Units::read_quickly(&self.dwarf, &mut Patience::new());
-                quickly.unwrap_or_else(|| Units::read(&self.dwarf, &mut Patience::new()))
+                let units = quickly.unwrap_or_else(|| Units::read(&self.dwarf, &mut Patience::new()));
+                // That was a page of every unit and what lies around it: nearly the whole file.
+                self.elf().forget_pages();
+                units
             }),
+        }
+    }
+
+    /// The file that the debug information is in.
+    fn elf(&self) -> &'a Elf {
+        self.file.separate.as_ref().unwrap_or(self.program)
+    }
+
+    /// To be told of units that were looked at on the way to others: what was read of them must not add up.
+    pub(crate) fn pass_by(&self, number: usize) {
+        let passed = self.passed.get().saturating_add(self.index().bytes(number));
+        let is_much = passed > PASSED_BYTES_MAX;
+        self.passed.set(if is_much { 0 } else { passed });
+        if is_much {
+            self.elf().forget_pages();
         }
     }
 
@@ -215,12 +243,23 @@ impl<'a> View<'a> {
 
     /// Functions and scopes of a unit, by address and by place.
     pub(crate) fn functions(&self, number: usize) -> Option<Arc<Functions>> {
-        self.kept(&self.file.functions, number, |unit| {
-            // Only units that lie in the file itself are in its index.
-            let is_own = !unit.is_split() && Home::of(number) == Home::Main(number);
-            let stored = self.stored().filter(|_| is_own).and_then(|stored| stored.functions(number));
-            stored.unwrap_or_else(|| Functions::read(&unit.dwarf, &unit.unit, &mut Patience::new()))
-        })
+        self.kept(&self.file.functions, number, |unit| self.read_functions(unit))
+    }
+
+    /// Those of a unit that was looked at before.
+    fn known_functions(&self, number: usize) -> Option<Arc<Functions>> {
+        self.file.functions.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    fn read_functions(&self, unit: &Unit<'a>) -> Functions {
+        let stored = self.stored_of(unit).and_then(|stored| stored.functions(unit.number));
+        stored.unwrap_or_else(|| Functions::read(&unit.dwarf, &unit.unit, &mut Patience::new()))
+    }
+
+    /// The index, where it knows this unit: only units that lie in the file itself are in it.
+    fn stored_of(&self, unit: &Unit<'a>) -> Option<&'a Stored> {
+        let is_own = !unit.is_split() && Home::of(unit.number) == Home::Main(unit.number);
+        self.stored().filter(|_| is_own)
     }
 
     /// The units whose functions were read so far.
@@ -229,11 +268,11 @@ impl<'a> View<'a> {
         kept.iter().map(|(unit, functions)| (*unit, functions.clone())).collect()
     }
 
-    /// The line table of a unit.
-    pub(crate) fn lines(&self, number: usize) -> Option<Arc<Lines>> {
+    /// Where in the line table of a unit its code is described.
+    fn lines(&self, number: usize) -> Option<Arc<Lines>> {
         self.kept(&self.file.lines, number, |unit| {
-            let (dwarf, unit) = unit.with_lines();
-            Lines::read(dwarf, unit)
+            let stored = self.stored_of(unit).and_then(|stored| stored.lines(number));
+            stored.unwrap_or_else(|| Lines::read(unit.with_lines().1, &mut Patience::new()))
         })
     }
 

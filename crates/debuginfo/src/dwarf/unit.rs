@@ -33,18 +33,10 @@ pub(crate) struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
-    fn new(
-        number: usize,
-        dwarf: Arc<gimli::Dwarf<Reader<'a>>>,
-        unit: gimli::Unit<Reader<'a>>,
-    ) -> Option<Self> {
-        let root = unit.entry(unit.header.root_offset()).ok()?;
-        let language = match root.attr_value(gimli::DW_AT_language) {
-            Some(AttributeValue::Language(language)) => Language::of(language),
-            _ => Language::Other,
-        };
+    fn new(number: usize, dwarf: Arc<gimli::Dwarf<Reader<'a>>>, unit: gimli::Unit<Reader<'a>>) -> Self {
+        let language = language_of(&unit);
         let directory = unit.comp_dir.map(|directory| lossy(directory)).unwrap_or_default();
-        Some(Self { number, unit, dwarf, skeleton: None, language: Cell::new(language), directory })
+        Self { number, unit, dwarf, skeleton: None, language: Cell::new(language), directory }
     }
 
     pub(crate) fn language(&self) -> Language {
@@ -73,39 +65,39 @@ impl<'a> View<'a> {
         unit
     }
 
-    fn read_unit(&self, number: usize) -> Option<Unit<'a>> {
+    pub(super) fn read_unit(&self, number: usize) -> Option<Unit<'a>> {
         match Home::of(number) {
             Home::Main(at) => {
                 let unit = self.own_unit(at)?;
                 if is_skeleton(&unit) {
                     return self.split_unit(at, unit);
                 }
-                Unit::new(number, self.dwarf.clone(), unit)
+                Some(Unit::new(number, self.dwarf.clone(), unit))
             }
             Home::Types(at) => {
                 let header = self.types().header(&self.dwarf, at)?;
-                Unit::new(number, self.dwarf.clone(), self.dwarf.unit(header).ok()?)
+                Some(Unit::new(number, self.dwarf.clone(), self.dwarf.unit(header).ok()?))
             }
             Home::Supplementary(at) => {
                 let dwarf = self.dwarf.sup.clone()?;
                 let (offset, _) = *self.supplementary_units().get(at)?;
                 let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(offset)).ok()?;
                 let unit = dwarf.unit(header).ok()?;
-                Unit::new(number, dwarf, unit)
+                Some(Unit::new(number, dwarf, unit))
             }
             Home::SplitType { unit, index } => {
                 let companion = self.file.companions.opened_split(unit)?;
                 let dwarf = companion.split(&self.dwarf);
                 let header = companion.types.get()?.header(&dwarf, index)?;
                 let unit = dwarf.unit(header).ok()?;
-                Unit::new(number, Arc::new(dwarf), unit)
+                Some(Unit::new(number, Arc::new(dwarf), unit))
             }
             Home::PackageType(row) => {
                 let dwarf = self.package()?.tu_sections(u32::try_from(row).ok()?, &self.dwarf).ok()?;
                 let header = dwarf.type_units().next().ok().flatten();
                 let header = header.or_else(|| dwarf.units().next().ok().flatten())?;
                 let unit = dwarf.unit(header).ok()?;
-                Unit::new(number, Arc::new(dwarf), unit)
+                Some(Unit::new(number, Arc::new(dwarf), unit))
             }
         }
     }
@@ -136,10 +128,10 @@ impl<'a> View<'a> {
                 format!("variables of {unit}")
             };
             self.lose(what, format!("{name}: this file of split debug information is missing, unreadable or of another build (it was compiled in {directory})"));
-            return Unit::new(at, self.dwarf.clone(), skeleton);
+            return Some(Unit::new(at, self.dwarf.clone(), skeleton));
         };
         unit.copy_relocated_attributes(&skeleton);
-        let mut whole = Unit::new(at, dwarf, unit)?;
+        let mut whole = Unit::new(at, dwarf, unit);
         whole.directory = directory;
         whole.skeleton = Some((self.dwarf.clone(), skeleton));
         Some(whole)
@@ -319,6 +311,15 @@ fn unit_of<'a>(dwarf: gimli::Dwarf<Reader<'a>>, skeleton: &gimli::Unit<Reader<'a
         }
     }
     None
+}
+
+/// What the root of a unit says; `Other` where it says nothing.
+pub(super) fn language_of(unit: &gimli::Unit<Reader<'_>>) -> Language {
+    let root = unit.entry(unit.header.root_offset()).ok();
+    match root.and_then(|root| root.attr_value(gimli::DW_AT_language)) {
+        Some(AttributeValue::Language(language)) => Language::of(language),
+        _ => Language::Other,
+    }
 }
 
 /// Whether a unit only stands for one in another file.

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! Seals are the first bytes of a SHA-256: they find what is torn or rotten, not what is forged. The directory belongs to us alone.
-//! Files are read, not mapped: one that shrinks meanwhile costs an error, not a signal.
+//! Blocks are read, or, where they are large and little of them is needed, mapped. An index is never changed once it has its name:
+//! another one takes its place.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
+use memmap2::{Mmap, MmapOptions};
 use sha2::{Digest, Sha256};
 
 use super::bytes::{Put, Take};
@@ -24,14 +26,20 @@ const HEADER_BYTES: usize = 72;
 const SEALED_BYTES: usize = HEADER_BYTES - 8;
 /// Tables and blocks over this are not read.
 const BLOCK_BYTES_MAX: u64 = 512 << 20;
+/// A block that is mapped is looked through in such pieces first.
+const PIECE_BYTES: usize = 128 << 10;
 
 /// What an index is of: two keys differ where the files do.
 pub(crate) type Key = [u8; 32];
 type Seal = [u8; 8];
 
 fn seal(bytes: &[u8]) -> Seal {
+    finish(Sha256::new_with_prefix(bytes))
+}
+
+fn finish(hash: Sha256) -> Seal {
     let mut seal = Seal::default();
-    for (to, from) in seal.iter_mut().zip(Sha256::digest(bytes)) {
+    for (to, from) in seal.iter_mut().zip(hash.finalize()) {
         *to = from;
     }
     seal
@@ -80,6 +88,29 @@ impl IndexFile {
         let block = self.blocks.get(number)?;
         read(&self.file, block.offset, block.length, block.seal)
     }
+
+    /// A block by number, without a copy of it in memory.
+    pub(crate) fn map(&self, number: usize) -> Option<Mmap> {
+        let block = self.blocks.get(number)?;
+        let (mut hash, mut at, mut left) = (Sha256::new(), block.offset, block.length);
+        let mut piece = vec![0; PIECE_BYTES];
+        while left > 0 {
+            let length = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            let piece = piece.get_mut(..length)?;
+            self.file.read_exact_at(piece, at).ok()?;
+            hash.update(&*piece);
+            at = at.checked_add(length as u64)?;
+            left = left.checked_sub(length as u64)?;
+        }
+        if finish(hash) != block.seal {
+            return None;
+        }
+        let mut options = MmapOptions::new();
+        options.offset(block.offset).len(usize::try_from(block.length).ok()?);
+        // SAFETY: the mapping is private and read-only. The file belongs to us alone and is never written to again or cut once it
+        // has its name: it is only removed, which leaves it to whoever has it open. Its bytes are decoded as hostile input anyway.
+        unsafe { options.map(&self.file) }.ok()
+    }
 }
 
 fn read(file: &File, offset: u64, length: u64, expected: Seal) -> Option<Vec<u8>> {
@@ -105,6 +136,11 @@ impl IndexWriter {
         let mut file = BufWriter::new(file);
         file.write_all(&[0; HEADER_BYTES])?;
         Ok(Self { file, offset: HEADER_BYTES as u64, bytes_max, blocks: Vec::new() })
+    }
+
+    /// How many bytes there is room for in all.
+    pub(crate) fn room(&self) -> u64 {
+        self.bytes_max
     }
 
     /// Adds the next block.
@@ -174,6 +210,10 @@ mod tests {
         let file = tempfile::tempfile().ok()?;
         file.write_all_at(bytes, 0).ok()?;
         let (index, at_hand) = IndexFile::open(file, key)?;
+        for number in 0..4 {
+            let mapped = index.map(number).map(|bytes| bytes.to_vec());
+            assert_eq!(mapped, index.block(number));
+        }
         Some((at_hand, (0..4).map(|number| index.block(number)).collect()))
     }
 

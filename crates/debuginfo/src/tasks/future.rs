@@ -151,7 +151,7 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
         let found = || {
             let cases = &kind.record()?.variants.as_ref()?.cases;
             let case = cases.iter().find(|case| case.member.as_ref().is_some_and(&is_it))?;
-            let file = view.lines(kind.die.unit)?.file(case.file).to_owned();
+            let file = view.source_file(kind.die.unit, case.file);
             let full_path = join(&view.unit(kind.die.unit)?.directory, &file);
             Some(Place { file, full_path, line: case.line })
         };

@@ -10,7 +10,6 @@ use crate::decoded::unsigned;
 use crate::dwarf::location::Spot;
 use crate::dwarf::types::{Shape, Type};
 use crate::dwarf::{Die, View};
-use crate::language::Language;
 use crate::values::Decoder;
 
 /// Levels of members that one search goes down.
@@ -114,26 +113,24 @@ pub(super) fn pointer_target(view: &View<'_>, kind: &Type, depth: usize) -> Opti
         .find_map(|inner| pointer_target(view, &view.read_type(inner), depth + 1))
 }
 
-/// Where each of these structs is described, by path. The units in `first` are looked at before all others; ends when all
-/// are found or time is over.
+/// Where each of these structs is described, by path: as the index says, or else in the units, those in `first` before all
+/// others; ends when all are found or time is over.
 pub(super) fn find_structs<const N: usize>(
     view: &View<'_>,
     paths: [&str; N],
     first: &[usize],
     deadline: Instant,
 ) -> [Option<Die>; N] {
-    let mut found = [None; N];
+    let mut found = paths.map(|path| view.indexed_type(path));
     let others = (0..view.units()).filter(|unit| !first.contains(unit));
     for unit in first.iter().copied().chain(others) {
         if found.iter().all(Option::is_some) || Instant::now() >= deadline {
             break;
         }
-        if view.unit(unit).is_none_or(|unit| unit.language() != Language::Rust) {
-            continue;
+        for (found, here) in found.iter_mut().zip(view.rust_structs_in(unit, paths)) {
+            *found = found.or(here);
         }
-        for (path, found) in paths.iter().zip(&mut found) {
-            *found = found.or_else(|| view.struct_in(unit, path));
-        }
+        view.pass_by(unit);
     }
     found
 }

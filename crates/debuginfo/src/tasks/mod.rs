@@ -27,6 +27,7 @@ use crate::memory::{Memory, Paged};
 use crate::values::{Bounds, Decoder};
 use future::Walker;
 use layout::Thing;
+pub(crate) use runtime::TYPES as RUNTIME_TYPES;
 use runtime::{CONTEXT_SYMBOL, Inside, Layouts, POLL_SYMBOL};
 
 /// Tasks of a process that are read.

@@ -25,7 +25,11 @@ pub(super) const CONTEXT_SYMBOL: &str = "5tokio7runtime7context7CONTEXT";
 /// In every mangling of the symbols of the functions that poll a task.
 pub(super) const POLL_SYMBOL: &str = "5tokio7runtime4task3raw4poll";
 
-/// Types from which everything else is reached.
+/// The types from which everything else is reached.
+pub(crate) const TYPES: [&str; 2] =
+    ["tokio::runtime::context::Context", "tokio::runtime::task::core::Trailer"];
+
+/// Where they are described.
 pub(super) struct Layouts {
     context: Die,
     trailer: Die,
@@ -38,15 +42,14 @@ impl Layouts {
         first: &[usize],
         deadline: Instant,
     ) -> Result<Self, String> {
-        let paths = ["tokio::runtime::context::Context", "tokio::runtime::task::core::Trailer"];
-        let [context, trailer] = find_structs(decoder.view, paths, first, deadline);
+        let [context, trailer] = find_structs(decoder.view, TYPES, first, deadline);
         let missing = |path: &str| match Instant::now() >= deadline {
             true => "time ran out while the runtime's types were looked for".to_owned(),
             false => format!(
                 "the debug information does not describe {path}: an early tokio, or not built with debug = 2"
             ),
         };
-        let [context_path, trailer_path] = paths;
+        let [context_path, trailer_path] = TYPES;
         Ok(Self {
             context: context.ok_or_else(|| missing(context_path))?,
             trailer: trailer.ok_or_else(|| missing(trailer_path))?,
