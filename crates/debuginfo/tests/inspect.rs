@@ -73,6 +73,46 @@ fn rust() -> Asked {
 }
 
 #[test]
+fn variables_that_no_frame_owns() {
+    let program = build("statics.rs", "rustc", &["--edition=2021", "-g"]);
+    let stopped = run_until_stop(&program.path);
+    Asked::new(program, stopped, "serve").check(
+        &[
+            "CART_MAX",
+            "limits::CART_MAX * 2",
+            "statics::limits::RATE",
+            "prices::RATE[1]",
+            "SEEN + order",
+            "SIGNING_KEY",
+            "RATE",
+            "limits::SEEN",
+            "CART_MIN",
+            "null == 0",
+        ],
+        expect![[r#"
+            CART_MAX: u32 = 25
+            limits::CART_MAX * 2: u32 = 50
+            statics::limits::RATE: u32 = 7
+            prices::RATE[1]: u16 = 7
+            SEEN + order: u64 = 45
+            SIGNING_KEY: &str = <redacted: key>
+            Unfit: several variables are called "RATE": write one of statics::limits::RATE, statics::prices::RATE
+              RATE
+              ^^^^
+            NotFound: no variable "limits::SEEN" in this frame
+              limits::SEEN
+              ^^^^^^^^^^^^
+            there is: order
+            NotFound: no variable "CART_MIN" in this frame
+              CART_MIN
+              ^^^^^^^^
+            there is: order
+            null == 0: bool = true
+        "#]],
+    );
+}
+
+#[test]
 fn paths_through_rust_values() {
     rust().check(
         &[

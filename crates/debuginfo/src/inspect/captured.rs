@@ -36,6 +36,10 @@ impl<'c> Ground for Captured<'c> {
         &self.roots
     }
 
+    fn global(&self, _: &str) -> Result<Option<&'c Variable>, Failure> {
+        Ok(None)
+    }
+
     fn children(
         &self,
         place: &&'c Variable,

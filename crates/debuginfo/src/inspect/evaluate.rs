@@ -49,11 +49,8 @@ impl<G: Ground> Walk<'_, G> {
     fn outcome(&mut self, expression: &Expression) -> Result<Outcome<G::Place>, EvaluateError> {
         let at = |failure: Failure| failure.at(expression.span.clone());
         Ok(match &expression.node {
-            Node::Name(name) => match ground::root(self.ground, name) {
-                Ok(place) => Outcome::Place(place),
-                Err(_) if matches!(name.as_str(), "null" | "nullptr") => Outcome::Scalar(Scalar::Address(0)),
-                Err(failure) => return Err(at(failure)),
-            },
+            Node::Name(name) if self.is_null(name) => Outcome::Scalar(Scalar::Address(0)),
+            Node::Name(name) => Outcome::Place(ground::root(self.ground, name).map_err(at)?),
             Node::Literal(literal) => Outcome::Scalar(literal_value(literal).map_err(at)?),
             Node::Field(of, name) => {
                 let place = self.place(of)?;
@@ -101,6 +98,11 @@ impl<G: Ground> Walk<'_, G> {
                 Outcome::Scalar(left.binary(*operator, right).map_err(at)?)
             }
         })
+    }
+
+    /// The null pointer, unless the program calls a variable so.
+    fn is_null(&self, name: &str) -> bool {
+        matches!(name, "null" | "nullptr") && !self.ground.roots().iter().any(|child| child.name == name)
     }
 
     fn place(&mut self, expression: &Expression) -> Result<G::Place, EvaluateError> {

@@ -41,6 +41,8 @@ pub(super) trait Ground {
     type Place: Clone;
     /// Variables of the frame, inner scopes last.
     fn roots(&self) -> &[Child<Self::Place>];
+    /// A variable that no frame owns, by its path or the end of it; `None` where there is none or none can be had.
+    fn global(&self, path: &str) -> Result<Option<Self::Place>, Failure>;
     /// Children from number `first` up to `end`; sequences can begin anywhere at no cost.
     fn children(&self, place: &Self::Place, first: u64, end: u64) -> Result<Children<Self::Place>, Failure>;
     /// What a pointer points to; `None` where it is none, or to nothing that is described.
@@ -63,8 +65,10 @@ pub(super) trait Ground {
 
 /// A variable by its name; of several, that of the innermost scope.
 pub(super) fn root<G: Ground>(ground: &G, name: &str) -> Result<G::Place, Failure> {
-    let found = ground.roots().iter().rev().find(|child| child.name == name);
-    found.map(|child| child.place.clone()).ok_or_else(|| {
+    if let Some(found) = ground.roots().iter().rev().find(|child| child.name == name) {
+        return Ok(found.place.clone());
+    }
+    ground.global(name)?.ok_or_else(|| {
         let names = ground.roots().iter().map(|child| child.name.as_str());
         let failure = Failure::new(Obstacle::NotFound, format!("no variable {name:?} in this frame"));
         ground.missing(failure.instead(name, names))

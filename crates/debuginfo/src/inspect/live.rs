@@ -21,6 +21,9 @@ use crate::language::Language;
 use crate::memory::Memory;
 use crate::values::{self, DEPTH_MAX, Decoder};
 
+/// Variables of one name that are told apart.
+const GLOBALS_NAMED: usize = 8;
+
 /// A value in the process.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
@@ -45,6 +48,8 @@ pub(super) struct Live<'l, 'a> {
     /// Difference between addresses in the process and in the module's file.
     pub(super) bias: u64,
     pub(super) roots: Vec<Child<Place>>,
+    /// The unit that the frame's function is in.
+    pub(super) unit: Option<usize>,
     /// Variables that one answer may hold.
     pub(super) variables_max: usize,
     pub(super) deadline: Instant,
@@ -197,6 +202,25 @@ impl Ground for Live<'_, '_> {
 
     fn roots(&self) -> &[Child<Place>] {
         &self.roots
+    }
+
+    fn global(&self, path: &str) -> Result<Option<Place>, Failure> {
+        let found = self.view.statics(path, self.unit, GLOBALS_NAMED, self.deadline);
+        let whole = |(_, _, own): &&(Die, u64, String)| own == path;
+        let (die, address, own) = match (found.iter().find(whole), found.as_slice()) {
+            (Some(found), _) | (None, [found]) => found,
+            (None, []) => return Ok(None),
+            (None, several) => {
+                let mut paths: Vec<&str> = several.iter().map(|(_, _, own)| own.as_str()).collect();
+                paths.sort_unstable();
+                let failure = Failure::new(Obstacle::Unfit, format!("several variables are called {path:?}"));
+                return Err(failure.why(format!("write one of {}", paths.join(", "))));
+            }
+        };
+        let Some(kind) = self.view.type_of(*die) else { return Ok(None) };
+        let name = own.rsplit("::").next().unwrap_or(own).to_owned();
+        let spot = Spot::Memory(address.wrapping_add(self.bias));
+        Ok(Some(Place::At { kind: Kind::Whole(kind), spot, name, hidden: None }))
     }
 
     fn children(&self, place: &Place, first: u64, end: u64) -> Result<Children<Place>, Failure> {

@@ -146,6 +146,8 @@ impl<'a> Inspection<'a> {
             return Err(failure.why("its module has no debug information").at(0..expression.len()));
         };
         let roots = live::places(&view, variables, &listing);
+        let unit =
+            view.unit_at(physical.lookup_pc.wrapping_sub(physical.pc.wrapping_sub(physical.module_offset)));
         let ground = Live {
             session: &self.session,
             memory: self.memory,
@@ -153,6 +155,7 @@ impl<'a> Inspection<'a> {
             view,
             bias: physical.pc.wrapping_sub(physical.module_offset),
             roots,
+            unit,
             variables_max: self.options.variables_max,
             deadline,
         };
