@@ -188,7 +188,8 @@ impl Redactor {
         if span::is_marker(value) || pairs::is_harmless(value) {
             return None;
         }
-        let reason = self.rules.names.reason(name).or_else(|| {
+        let named = self.rules.names.reason(name).filter(|reason| !is_ordinary_number(*reason, value));
+        let reason = named.or_else(|| {
             let identifies = names::identifies(name);
             self.spans(value, identifies).first().map(|span| span.reason)
         })?;
@@ -235,6 +236,17 @@ impl Redactor {
         spans.merge();
         spans
     }
+}
+
+/// Digits of a number that is too small to sign anything.
+const ORDINARY_DIGITS_MAX: usize = 10;
+
+/// Whether the value belies the name: `sig = 11` is the number of a signal.
+fn is_ordinary_number(reason: Reason, value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    reason == Reason::Signature
+        && (1..=ORDINARY_DIGITS_MAX).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn compile(number: usize, pattern: &str) -> Result<Regex, RuleError> {

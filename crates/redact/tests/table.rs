@@ -312,6 +312,10 @@ fn variables() {
     assert_eq!(reason("value", "4bf92f3577b34da6a3ce929d0e0e4736").as_deref(), Some("high entropy"));
     assert_eq!(reason("user", "bob"), None);
     assert_eq!(reason("session_id", "12").as_deref(), Some("session"));
+    assert_eq!((reason("sig", "11"), reason("sig", "-1")), (None, None), "a signal's number");
+    assert_eq!(reason("sig", "12345678901").as_deref(), Some("signature"));
+    assert_eq!(reason("sig", "3a7f").as_deref(), Some("signature"));
+    assert_eq!(reason("password", "11").as_deref(), Some("password"));
 }
 
 #[test]
