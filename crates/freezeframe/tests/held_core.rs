@@ -75,6 +75,8 @@ fn debuggers_and_open_find_what_show_has() {
     let stack = own(functions(&by_gdb));
     assert!(stack.len() >= 3 && stack[0] == "first_byte", "{by_gdb}");
     assert_eq!(own(functions(&by_lldb)), stack, "{by_lldb}\n{by_gdb}");
+    assert!(by_gdb.contains("terminated with signal SIGSEGV"), "{by_gdb}");
+    assert!(by_lldb.contains("SIGSEGV"), "{by_lldb}");
     let opened: Value = serde_json::from_str(&output(
         Command::new(env!("CARGO_BIN_EXE_freezeframe")).arg("open").arg(&core).arg("--json"),
     ))
@@ -86,6 +88,7 @@ fn debuggers_and_open_find_what_show_has() {
     }
     assert_eq!(frames(&incident).len(), frames(&opened).len());
     assert_eq!(opened["site"], incident["site"]);
+    assert_eq!(opened["kind"], incident["kind"]);
 
     // All threads, registers, the auxiliary vector, mapped files.
     let count = incident["threads"].as_array().expect("threads").len();

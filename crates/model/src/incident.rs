@@ -104,6 +104,8 @@ pub struct HoldFacts {
     pub failing_tid: i32,
     /// Signal that was taken away from the failing thread and is given back at release; 0 for none.
     pub pending_signal: i32,
+    /// Signal that the failing thread was held at, given back or not; 0 where the trap was none.
+    pub signal: i32,
     /// Absolute path of its cgroup v2 directory, where it has one.
     pub cgroup: Option<String>,
     /// Resident memory in bytes when it was held.

@@ -127,7 +127,8 @@ impl Held {
         core_file::write(
             self.facts.pid,
             self.facts.failing_tid,
-            self.facts.pending_signal,
+            // Of a hold that was made before the signal was noted, the one that is to be given back is known.
+            if self.facts.signal == 0 { self.facts.pending_signal } else { self.facts.signal },
             &threads,
             to,
             limits,

@@ -63,6 +63,7 @@ pub fn sample(t: impl Fn(&str) -> String) -> (Incident, Capture) {
             pid_start: 99,
             failing_tid: 4123,
             pending_signal: 0,
+            signal: 0,
             cgroup: Some(t("/sys/fs/cgroup/freezeframe/shop-2")),
             resident_bytes: 48 << 20,
             lease_until: AT.plus_ms(4 * 3_600_000),

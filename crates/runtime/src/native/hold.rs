@@ -23,6 +23,7 @@ impl Native {
         let process = ProcessId::of(trap.pid).ok_or_else(|| io::Error::other("the process has ended"))?;
         let resident_bytes = process::resident_bytes(trap.pid);
         let pending_signal = pending_signal(trap);
+        let signal = if let Cause::Signal(signal) = trap.cause { signal } else { 0 };
         self.disarm();
         self.step_back(trap.tid);
         match self.stop_firmly(trap, process, limit) {
@@ -37,6 +38,7 @@ impl Native {
                     pid_start: process.start,
                     failing_tid: trap.tid,
                     pending_signal,
+                    signal,
                     cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
                     resident_bytes,
                     ..HoldFacts::default()
