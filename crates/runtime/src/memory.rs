@@ -119,7 +119,7 @@ pub(crate) fn copy_reachable(
     let mut seen = HashSet::new();
     let mut level: Vec<u64> = roots.to_vec();
     let mut left = reach.bytes_max;
-    for _ in 0..reach.depth {
+    for left_to_follow in (0..reach.depth).rev() {
         let mut regions = Vec::new();
         for pointer in level.drain(..) {
             let Some(end) = data_end(mappings, pointer) else { continue };
@@ -146,7 +146,9 @@ pub(crate) fn copy_reachable(
         for (start, length) in regions {
             let mut bytes = vec![0; length];
             if found.read(start, &mut bytes).is_ok() {
-                level.extend(words(&bytes));
+                if left_to_follow > 0 {
+                    level.extend(words(&bytes));
+                }
                 into.add(start, bytes);
             }
         }
