@@ -30,6 +30,8 @@ const BREAKS: [&str; 8] =
     ["/break/3", "/break/7", "/break/11", "/break/14", "/break/17", "/break/19", "/break/21", "/break/23"];
 /// On the stack of every panic.
 const MARKER: &str = "rust_panic";
+/// lldb takes longest, and looks in one of so many rounds.
+const LLDB_EVERY: usize = 2;
 const INDEX_LIMIT: Duration = Duration::from_secs(300);
 
 /// What is broken, and what was promised of it, in milliseconds.
@@ -109,7 +111,8 @@ fn both(
         for (daemon, samples) in &mut sides {
             process::check_interrupt()?;
             let answer = breaks(daemon.gate(), round)?;
-            samples.push(once(daemon, &answer, subject.message, scratch.path())?);
+            let with_lldb = round % LLDB_EVERY == 0 && debugger::has_lldb();
+            samples.push(once(daemon, &answer, subject.message, scratch.path(), with_lldb)?);
             daemon.wait_ready()?;
         }
     }
@@ -124,7 +127,13 @@ fn both(
     Ok(())
 }
 
-fn once(daemon: &Daemon, answer: &Answer, message: &str, scratch: &Path) -> Result<Sample, BenchError> {
+fn once(
+    daemon: &Daemon,
+    answer: &Answer,
+    message: &str,
+    scratch: &Path,
+    with_lldb: bool,
+) -> Result<Sample, BenchError> {
     let id = answer.incident.as_ref().ok_or_else(|| {
         BenchError::NotAsExpected(format!(
             "the failing request was answered {} without an incident",
@@ -140,7 +149,7 @@ fn once(daemon: &Daemon, answer: &Answer, message: &str, scratch: &Path) -> Resu
     let pid = daemon.act(id, "hand-over", &client)?;
     let pid = pid.ok_or_else(|| BenchError::NotAsExpected("nothing was handed over".to_owned()))?;
     let shim_mb = debugger::parent(pid).and_then(debugger::peak_mb);
-    let looked = look(pid, &capture, scratch);
+    let looked = look(pid, &capture, scratch, with_lldb);
     daemon.act(id, "reclaim", "{}")?;
     daemon.act(id, "release", "{}")?;
     let (gdb, lldb) = looked?;
@@ -160,12 +169,17 @@ fn once(daemon: &Daemon, answer: &Answer, message: &str, scratch: &Path) -> Resu
     })
 }
 
-fn look(pid: i32, capture: &Threads, scratch: &Path) -> Result<(Look, Option<Look>), BenchError> {
+fn look(
+    pid: i32,
+    capture: &Threads,
+    scratch: &Path,
+    with_lldb: bool,
+) -> Result<(Look, Option<Look>), BenchError> {
     let gdb = debugger::gdb(pid, scratch)?;
     if !gdb.text.contains(MARKER) {
         return Err(BenchError::NotAsExpected("gdb did not see the panic".to_owned()));
     }
-    let lldb = debugger::has_lldb().then(|| debugger::lldb(pid, capture.size(), scratch)).transpose()?;
+    let lldb = with_lldb.then(|| debugger::lldb(pid, capture.size(), scratch)).transpose()?;
     Ok((gdb, lldb))
 }
 
