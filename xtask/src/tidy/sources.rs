@@ -10,6 +10,7 @@ const UNSAFE_IN: &[&str] = &["crates/runtime/", "crates/shim/", "crates/sdk/"];
 /// Files and directories elsewhere, and why.
 const UNSAFE_ALSO: &[(&str, &str)] = &[
     ("crates/debuginfo/src/elf.rs", "maps ELF files into memory: they are too large to copy"),
+    ("crates/debuginfo/src/index/file.rs", "maps what an index holds inflated: it is too large to copy"),
     ("crates/debuginfo/tests/common/", "stops real processes to be read"),
     ("crates/debuginfo/tests/cores.rs", "lets the programs that it crashes leave a core"),
     ("crates/debuginfo/corpus/", "programs that are broken on purpose, compiled by the tests alone"),

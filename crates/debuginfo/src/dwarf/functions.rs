@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use gimli::{AttributeValue, UnitOffset};
 
+use super::statics::{Static, fixed_address};
 use super::units::{put_ranges, take_ranges};
 use super::{Attribute, Die, Entry, Patience, Unit, View, code_ranges};
 use crate::demangle;
@@ -35,18 +35,7 @@ pub(crate) struct Functions {
     vtables: Vec<(u64, usize)>,
     /// Structures with their members: hash of the name, offset of the entry; in the order of the entries.
     structs: Vec<(u32, usize)>,
-    statics: Vec<Static>,
-}
-
-/// A variable of a fixed address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Static {
-    /// Hash of its name.
-    name: u32,
-    /// Of the entry; in the order of the entries.
-    offset: usize,
-    /// Index of the scope around it plus one, or 0.
-    outer: u32,
+    pub(super) statics: Vec<Static>,
 }
 
 /// One function activation at an address: the function itself or one that was inlined into it.
@@ -221,19 +210,6 @@ impl Functions {
         called.find(is_it).map(offset)
     }
 
-    /// Variables of a fixed address that may be meant by a path or the end of one, each with the scopes around it.
-    fn statics_at<'a>(
-        &self,
-        dwarf: &gimli::Dwarf<Reader<'a>>,
-        unit: &gimli::Unit<Reader<'a>>,
-        path: &str,
-    ) -> Vec<(UnitOffset, Vec<UnitOffset>)> {
-        let wanted = last_name_hash(path);
-        let called = self.statics.iter().filter(|found| found.name == wanted);
-        let with_scopes = called.map(|found| (UnitOffset(found.offset), self.outwards(found.outer)));
-        with_scopes.filter(|(at, outwards)| names_left(dwarf, unit, *at, outwards, path).is_some()).collect()
-    }
-
     /// Offsets of the scopes around one that is a scope itself, innermost first.
     fn around(&self, offset: UnitOffset) -> Vec<UnitOffset> {
         let at = self.scopes.binary_search_by_key(&offset.0, |(offset, _)| *offset);
@@ -242,7 +218,7 @@ impl Functions {
     }
 
     /// Offsets of a scope, by its index plus one, and of those around it.
-    fn outwards(&self, scope: u32) -> Vec<UnitOffset> {
+    pub(super) fn outwards(&self, scope: u32) -> Vec<UnitOffset> {
         let mut outwards = Vec::new();
         let mut next = scope;
         while let Some(at) = next.checked_sub(1)
@@ -257,7 +233,7 @@ impl Functions {
 }
 
 /// How many names stand before these in the whole path of an entry; `None` where its path does not end with them.
-fn names_left<'a>(
+pub(super) fn names_left<'a>(
     dwarf: &gimli::Dwarf<Reader<'a>>,
     unit: &gimli::Unit<Reader<'a>>,
     offset: UnitOffset,
@@ -274,30 +250,13 @@ fn names_left<'a>(
     fits.then(|| scopes.count())
 }
 
-fn last_name_hash(path: &str) -> u32 {
+pub(super) fn last_name_hash(path: &str) -> u32 {
     path.rsplit("::").next().map_or(0, |name| name_hash(name.as_bytes()))
 }
 
 /// FNV-1a, of 32 bits: it is written to disk, so it must never be another one.
 fn name_hash(name: &[u8]) -> u32 {
     name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
-/// Where a variable is that is in the same place for every thread, at all times.
-fn fixed_address<'a>(
-    dwarf: &gimli::Dwarf<Reader<'a>>,
-    unit: &gimli::Unit<Reader<'a>>,
-    entry: &Entry<'a>,
-) -> Option<u64> {
-    let AttributeValue::Exprloc(location) = entry.attr_value(gimli::DW_AT_location)? else { return None };
-    let mut operations = location.operations(unit.encoding());
-    let address = match operations.next().ok()?? {
-        gimli::Operation::Address { address } => address,
-        gimli::Operation::AddressIndex { index } => dwarf.address(unit, index).ok()?,
-        _ => return None,
-    };
-    // What follows would make it a thread's own.
-    operations.next().ok()?.is_none().then_some(address)
 }
 
 fn is_scope(tag: gimli::DwTag) -> bool {
@@ -463,43 +422,6 @@ impl<'a> View<'a> {
             let offset = functions.struct_at(&unit.dwarf, &unit.unit, path)?;
             Some(Die { unit: number, offset })
         })
-    }
-
-    /// Variables of a fixed address that a path may mean: where each is described, its address in the file, and its whole path.
-    /// Those of the unit `first` come first; ends with the time, or when there are `most`.
-    pub(crate) fn statics(
-        &self,
-        path: &str,
-        first: Option<usize>,
-        most: usize,
-        deadline: Instant,
-    ) -> Vec<(Die, u64, String)> {
-        let mut found: Vec<(Die, u64, String)> = Vec::new();
-        let others = (0..self.units()).filter(|unit| Some(*unit) != first);
-        for number in first.into_iter().chain(others) {
-            if Instant::now() >= deadline || found.len() >= most {
-                break;
-            }
-            let kept = self.units.borrow().get(&number).cloned();
-            let Some(unit) = kept.unwrap_or_else(|| self.read_unit(number).map(Rc::new)) else { continue };
-            let functions =
-                self.known_functions(number).unwrap_or_else(|| Arc::new(self.read_functions(&unit)));
-            for (offset, outwards) in functions.statics_at(&unit.dwarf, &unit.unit, path) {
-                let die = Die { unit: number, offset };
-                let entry = unit.unit.entry(offset).ok();
-                let address = entry.and_then(|entry| fixed_address(&unit.dwarf, &unit.unit, &entry));
-                let known = |address| found.iter().any(|(_, known, _)| *known == address);
-                // 0: the linker dropped it.
-                let Some(address) = address.filter(|address| *address != 0 && !known(*address)) else {
-                    continue;
-                };
-                let scopes = outwards.into_iter().rev().chain([offset]);
-                let names = scopes.filter_map(|offset| self.name(Die { unit: number, offset }));
-                found.push((die, address, names.collect::<Vec<_>>().join("::")));
-            }
-            self.pass_by(number);
-        }
-        found
     }
 
     /// Where one of the types is described that an index knows the place of.

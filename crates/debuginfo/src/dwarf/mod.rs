@@ -9,6 +9,7 @@ mod home;
 mod line_program;
 pub(crate) mod lines;
 pub(crate) mod location;
+mod statics;
 pub(crate) mod stored;
 mod type_units;
 pub(crate) mod types;
