@@ -53,7 +53,7 @@ fn draw(title: &str, outcome: &Outcome) -> String {
     let colours = || COLOURS.iter().take(outcome.others.len()).chain([&OURS]);
     for (index, (variant, colour)) in outcome.variants().zip(colours()).enumerate() {
         picture.line(&panel, &longest_by_arrival(&variant.records, seconds), colour);
-        picture.text(LEFT + 470.0 + 100.0 * index as f64, 56.0, 12.0, colour, "start", variant.name);
+        picture.text(LEFT + 420.0 + 115.0 * index as f64, 56.0, 12.0, colour, "start", variant.name);
     }
     let deadline_s = outcome.experiment.config.routes[0].deadline_us as f64 / 1e6;
     picture.bound(&panel, deadline_s, "deadline");
