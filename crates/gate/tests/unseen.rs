@@ -104,8 +104,7 @@ async fn what_an_instance_broke_off_does_not() {
         (instance(Does::Refuse(Reason::INTERNAL_ERROR)).await, instance(Does::Answer).await);
     let (gate, _) = gate(first, second).await;
     let mut client = Wire::connect(&gate).await;
-    let mut answered = 0;
-    for _ in 0..50 {
+    for answered in 0..50 {
         client.send(POST).await;
         let status = client.response().await.status;
         if status == 502 {
@@ -113,7 +112,6 @@ async fn what_an_instance_broke_off_does_not() {
             return;
         }
         assert_eq!(status, 200);
-        answered += 1;
     }
     panic!("the other one is never asked");
 }
