@@ -181,7 +181,7 @@ pub(crate) fn write(directory: &IndexDirectory, elf: &Elf) -> io::Result<bool> {
             writer.block(&put.finish())?;
             let unit = unit.as_ref().filter(|unit| language_of(unit) == Language::Rust);
             for (path, found) in RUNTIME_TYPES.iter().zip(&mut at_hand.runtime_types) {
-                let look = || Some(functions.struct_at(&dwarf, unit?, path)?);
+                let look = || functions.struct_at(&dwarf, unit?, path);
                 *found = found.or_else(|| look().map(|offset| Die { unit: number, offset }));
             }
             looked_at = looked_at.saturating_add(units.bytes(number));
