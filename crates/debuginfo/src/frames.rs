@@ -82,8 +82,8 @@ impl<'a> Session<'a> {
         let unit = view.unit(number)?;
         let activations = view.activations(address);
         let source = view.line_at(number, address);
-        let (mut file, mut line) =
-            source.map_or_else(Default::default, |(file, line)| (view.source_file(number, file), line));
+        let source = source.map(|(file, line)| (view.source_file(number, file), line));
+        let (mut file, mut line) = source.unwrap_or_default();
         let mut found = Vec::new();
         for activation in activations {
             let name = view.function_name(activation.die);
