@@ -1,6 +1,7 @@
 //! What the daemon does for this crate. Nothing here knows HTTP.
 
 use std::future::Future;
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -56,6 +57,15 @@ impl Act {
             Self::WriteCore { .. } => "core",
         }
     }
+}
+
+/// What there is of an incident as a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncidentFile {
+    /// Everything that was captured, redacted, as `freezeframe export` writes it.
+    Capsule,
+    /// Its ELF core, compressed with zstd. Nothing in it is redacted.
+    Core,
 }
 
 /// What an action led to.
@@ -140,6 +150,19 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// [`ControlError::Failed`] where it cannot be read.
     fn sightings(&self, incident: &Incident) -> Result<Sightings, ControlError>;
+
+    /// Writes one of an incident's files to `to`, which is not begun where there is none. `who` takes it away: a core has all
+    /// the memory of a process, so that is in the audit log before its first byte.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] where there is no such incident or no such file, [`ControlError::Failed`].
+    fn file(
+        &self,
+        who: &str,
+        id: IncidentId,
+        file: IncidentFile,
+        to: &mut dyn Write,
+    ) -> Result<(), ControlError>;
 
     /// How long requests through the gate took: histograms with the labels `route`, `outcome` and `part`.
     fn durations(&self) -> Vec<Series>;

@@ -16,8 +16,12 @@ mod section;
 mod serve;
 pub mod words;
 
-pub use access::{Access, Caller, Door};
-pub use control::{Act, ActOutcome, BoxFuture, Change, Control, ControlError, Inspected, Known};
+pub use access::{
+    Access, AccountError, Accounts, Busy, Caller, Door, Identity, IdentityProvider, Register, RegisterError,
+};
+pub use control::{
+    Act, ActOutcome, BoxFuture, Change, Control, ControlError, IncidentFile, Inspected, Known,
+};
 pub use dto::{IncidentList, IncidentView, InstanceList};
 pub use http::{Page, PageFile, router};
 pub use measured::{GateControl, gate_router};

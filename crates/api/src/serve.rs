@@ -25,6 +25,9 @@ const MAX_CONNECTIONS: usize = 256;
 /// How long a client may take to send a request's headers, also between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Bytes of a request's head that are kept in memory; a longer one is refused.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
 /// How long the last answers may take after the end was asked for.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -142,6 +145,7 @@ async fn serve_connection<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(64)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {

@@ -4,97 +4,16 @@ mod common;
 
 use std::sync::Arc;
 
+use common::wire::{Server, TOKEN, bearer, exchange, start};
 use common::{Fake, sample};
 use expect_test::{Expect, expect, expect_file};
-use freezeframe_api::{
-    Access, Act, ActOutcome, Change, ControlError, Door, Inspected, PageFile, router, serve_tcp, serve_unix,
-};
+use freezeframe_api::{Access, Act, ActOutcome, Change, ControlError, Door, Inspected, router, serve_unix};
 use freezeframe_model::{EvaluateError, IncidentId, Obstacle, Question, Value, Variable};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-
-/// A page of two files.
-const PAGE: &[PageFile] = &[
-    PageFile { path: "/index.html", body: b"<!doctype html>page", gzip: None },
-    PageFile { path: "/assets/index-0a.js", body: b"let it = 1", gzip: Some(b"smaller") },
-];
-
-const TOKEN: &str = "the-token-of-this-test";
-
-/// A server with one incident.
-struct Server {
-    address: std::net::SocketAddr,
-    fake: Arc<Fake>,
-    end: tokio::sync::watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
-
-    /// `freezeframe_session=…` as a browser sends it back.
-    fn session(&self) -> String {
-        self.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned()
-    }
-}
-
-async fn start(access: Access, t: impl Fn(&str) -> String) -> Server {
-    let fake = Arc::new(Fake::new(sample(t)));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (end, ended) = tokio::sync::watch::channel(false);
-    let task = tokio::spawn(serve_tcp(listener, router(Arc::clone(&fake) as _, access, PAGE.into()), ended));
-    Server { address, fake, end, task }
-}
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 async fn guarded() -> Server {
     start(Access::token(TOKEN, vec!["https://freeze.example.org".to_owned()]), str::to_owned).await
-}
-
-/// Writes a request as it stands and reads until the server closes.
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").expect("a complete head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-impl Server {
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let host = if headers.iter().any(|(name, _)| *name == "Host") { "" } else { "Host: localhost\r\n" };
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        exchange(TcpStream::connect(self.address).await.unwrap(), &request).await
-    }
-
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.send("GET", path, headers, "").await
-    }
-
-    /// As the page does it.
-    async fn log_in(&self, token: &str) -> Answer {
-        let headers = [("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
-        self.send("POST", "/api/v1/login", &headers, &format!(r#"{{"token":"{token}"}}"#)).await
-    }
-}
-
-fn bearer(token: &str) -> String {
-    format!("Bearer {token}")
 }
 
 #[tokio::test]
@@ -464,7 +383,7 @@ async fn wrong_tokens_are_limited_but_nobody_else_is_locked_out() {
 async fn a_program_signs_in_by_json() {
     let server = guarded().await;
     let json = [("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
-    let log_in = async |body: &str| server.send("POST", "/api/v1/login", &json, body).await;
+    let enter = async |body: &str| server.send("POST", "/api/v1/login", &json, body).await;
     for (body, status) in [
         ("", 400),
         ("{}", 400),
@@ -477,7 +396,7 @@ async fn a_program_signs_in_by_json() {
         (&format!(r#"{{"token":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000)), 400),
         (&format!(r#"{{"token":"{}"}}"#, "x".repeat(20_000)), 400),
     ] {
-        let answer = log_in(body).await;
+        let answer = enter(body).await;
         assert_eq!((answer.status, answer.header("set-cookie")), (status, None), "{body:.60}");
     }
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
@@ -486,7 +405,7 @@ async fn a_program_signs_in_by_json() {
     let foreign = [json[0], ("Origin", "http://evil.example")];
     assert_eq!(server.send("POST", "/api/v1/login", &foreign, &right).await.status, 403);
 
-    let entered = log_in(&right).await;
+    let entered = enter(&right).await;
     let shape = concat!(
         r#"{"schema":"freezeframe-session/1","user":"session 1","roles":["view","reveal","act","sql"],"by":"session","version":""#,
         env!("CARGO_PKG_VERSION"),

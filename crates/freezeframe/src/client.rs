@@ -1,28 +1,29 @@
-//! Talking to the daemon's API over its unix socket, and plain HTTP to the demo's shop.
+//! Talking to a daemon's API: over its unix socket, or from another machine with a token.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freezeframe_api::dto::{ErrorAnswer, InspectBody, ReloadAnswer, ValueAnswer};
-use freezeframe_model::IncidentId;
+use freezeframe_http::{Endpoint, Head, HttpError, Outgoing, Trust};
+use freezeframe_model::{IncidentId, chain};
 use freezeframe_shim::files::SocketPath;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
 use crate::commands::no_value_of;
 use crate::error::{CommandError, Kind};
 
-/// Answers longer than this are refused.
+/// Answers longer than this are refused, apart from those that go into a file.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Why the daemon refuses something is said in fewer bytes.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Writing a core of many gigabytes takes minutes.
 const ANSWER_LIMIT: Duration = Duration::from_secs(660);
+/// A token file is short.
+const TOKEN_BYTES_MAX: u64 = 1024;
 
 const SOCKET: &str = "daemon.sock";
 
@@ -36,36 +37,50 @@ pub(crate) fn bind(data: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// What an HTTP server answered.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: hyper::HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-/// One request on a fresh connection.
-pub(crate) async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-    Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
-}
-
-/// The daemon of a data directory.
+/// A daemon, and how it is reached.
 pub(crate) struct Client {
-    data: PathBuf,
+    place: Place,
+}
+
+enum Place {
+    /// That of this data directory.
+    Here(PathBuf),
+    /// One that listens somewhere else, behind a proxy with TLS or at the other end of a tunnel.
+    Remote { endpoint: Endpoint, url: String, bearer: String },
+}
+
+/// What was answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
+    /// The daemon of a data directory.
     pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned() }
+        Self { place: Place::Here(data.to_owned()) }
+    }
+
+    /// The daemon at a URL. The token is that of a file, or of `FREEZEFRAME_TOKEN`.
+    pub(crate) fn remote(
+        url: &str,
+        token_file: Option<&Path>,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, CommandError> {
+        let usage = |error: &dyn std::error::Error| {
+            CommandError::new(Kind::Usage, format!("--url: {}", chain(error)))
+        };
+        let trust =
+            ca_file.map_or_else(Trust::system, Trust::with_extra_ca).map_err(|error| usage(&error))?;
+        let endpoint = Endpoint::parse(url, &trust).map_err(|error| usage(&error))?;
+        if endpoint.is_open_to_others() {
+            let why = "--url: over http:// everybody on the way could read the token";
+            return Err(CommandError::new(Kind::Usage, why).hint(
+                "use https://, or a tunnel: ssh -L 9800:localhost:9800 HOST, and --url http://localhost:9800",
+            ));
+        }
+        let bearer = format!("Bearer {}", token(token_file)?);
+        Ok(Self { place: Place::Remote { endpoint, url: url.to_owned(), bearer } })
     }
 
     /// Does something to an incident's process; the daemon's sentence about it, and a process id where there is one.
@@ -75,7 +90,7 @@ impl Client {
         action: &str,
         body: &Value,
     ) -> Result<(String, Option<i32>), CommandError> {
-        let answer = self.post(&format!("/api/v1/incidents/{incident}/{action}"), body)?;
+        let answer: Value = self.post(&format!("/api/v1/incidents/{incident}/{action}"), body)?;
         let text = answer.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
         let pid = answer.get("pid").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
         Ok((text, pid))
@@ -83,18 +98,13 @@ impl Client {
 
     /// An incident as the daemon knows it; it is in the store by then, if that can be written to.
     pub(crate) fn incident(&self, incident: IncidentId) -> Result<Value, CommandError> {
-        self.request(Method::GET, &format!("/api/v1/incidents/{incident}"), Bytes::new())
-    }
-
-    /// What is at a path of the API.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
-        serde_json::from_value(self.request(Method::GET, path, Bytes::new())?)
-            .map_err(|error| CommandError::failed(format!("the daemon's answer is not as expected: {error}")))
+        self.get(&format!("/api/v1/incidents/{incident}"))
     }
 
     /// Whether a daemon is there.
     pub(crate) fn is_answered(&self) -> bool {
-        let path = SocketPath::of(&self.data.join(SOCKET));
+        let Place::Here(data) = &self.place else { return true };
+        let path = SocketPath::of(&data.join(SOCKET));
         path.is_ok_and(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
     }
 
@@ -107,84 +117,164 @@ impl Client {
     ) -> Result<ValueAnswer, CommandError> {
         let what = if reveal { "reveal" } else { "inspect" };
         let path = format!("/api/v1/incidents/{incident}/{what}");
-        let sent = serde_json::to_vec(body).map_err(|error| CommandError::failed(error.to_string()))?;
-        let answer = self.send(Method::POST, &path, Bytes::from(sent))?;
+        let answer = self.ask("POST", &path, &json(body)?)?;
         let refused = || serde_json::from_slice::<ErrorAnswer>(&answer.body).ok();
-        if !answer.status.is_success()
+        if answer.status >= 400
             && let Some(error) = refused().and_then(|refused| no_value_of(&refused.error, &body.expression))
         {
             return Err(error);
         }
-        shape_of(understand(&answer)?)
+        understand(&answer)
     }
 
     /// Has the configuration read again, at this path with its query.
     pub(crate) fn reload(&self, path: &str) -> Result<ReloadAnswer, CommandError> {
-        shape_of(self.request(Method::POST, path, Bytes::new())?)
+        understand(&self.ask("POST", path, &[])?)
     }
 
-    fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
-        self.request(Method::POST, path, Bytes::from(body.to_string()))
+    /// What is at a path of the API.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+        understand(&self.ask("GET", path, &[])?)
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Value, CommandError> {
-        understand(&self.send(method, path, body)?)
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CommandError> {
+        understand(&self.ask("POST", path, &json(body)?)?)
     }
 
-    fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, CommandError> {
+    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+        understand(&self.ask("DELETE", path, &[])?)
+    }
+
+    /// Gets what may be larger than memory, piece by piece.
+    pub(crate) fn download(&self, path: &str, to: &mut dyn Write) -> Result<(), CommandError> {
+        let mut refusal = Vec::new();
+        let status = self.send("GET", path, &[], &mut |head, bytes| match head.status {
+            200 => to.write_all(bytes),
+            _ => {
+                let room = REFUSAL_BYTES_MAX.saturating_sub(refusal.len());
+                refusal.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+                if bytes.len() > room { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
+            }
+        })?;
+        if status == 200 { Ok(()) } else { Err(refused(&Answer { status, body: refusal })) }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, CommandError> {
+        let mut answer = Vec::new();
+        let status = self.send(method, path, body, &mut |_, bytes| {
+            if bytes.len() > ANSWER_BYTES_MAX.saturating_sub(answer.len()) {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            answer.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(Answer { status, body: answer })
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        keep: &mut dyn FnMut(&Head, &[u8]) -> io::Result<()>,
+    ) -> Result<u16, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header("host", "localhost")
-                .header("content-type", "application/json")
-                .body(Full::new(body))
-                .map_err(|error| CommandError::failed(error.to_string()))?;
-            let stream = self.connect().await?;
-            tokio::time::timeout(ANSWER_LIMIT, exchange(stream, request))
-                .await
-                .map_err(|_| CommandError::new(Kind::TimedOut, "the daemon does not answer"))?
-                .map_err(CommandError::failed)
-        })
+        let kind = ("content-type", "application/json");
+        let sent = |endpoint: &Endpoint, headers: &[(&str, &str)]| {
+            let outgoing = Outgoing { method, below: path, headers, body };
+            runtime.block_on(endpoint.send(&outgoing, ANSWER_LIMIT, keep))
+        };
+        let head = match &self.place {
+            Place::Here(data) => match SocketPath::of(&data.join(SOCKET)) {
+                Ok(socket) => sent(&Endpoint::unix(socket.as_ref()), &[kind]),
+                Err(error) => Err(HttpError::Connect(error)),
+            },
+            Place::Remote { endpoint, bearer, .. } => sent(endpoint, &[kind, ("authorization", bearer)]),
+        };
+        head.map(|head| head.status).map_err(|error| self.unanswered(error))
     }
 
-    async fn connect(&self) -> Result<UnixStream, CommandError> {
-        let connected = match SocketPath::of(&self.data.join(SOCKET)) {
-            Ok(path) => UnixStream::connect(&path).await,
-            Err(error) => Err(error),
+    fn unanswered(&self, error: HttpError) -> CommandError {
+        let who = match &self.place {
+            Place::Here(data) => format!("no daemon answers for {}", data.display()),
+            Place::Remote { url, .. } => format!("no daemon answers at {url}"),
         };
-        connected.map_err(|error| {
-            let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Denied } else { Kind::Failed };
-            CommandError::new(kind, format!("no daemon answers for {} ({error})", self.data.display()))
-                .hint("start it again with the same data directory: `freezeframe run --data-dir …` adopts what is held")
-        })
+        let why = match &error {
+            HttpError::Connect(error) => error.to_string(),
+            other => chain(other),
+        };
+        let kind = match &error {
+            HttpError::Connect(error) if error.kind() == io::ErrorKind::PermissionDenied => Kind::Denied,
+            HttpError::Silence(_) => Kind::TimedOut,
+            HttpError::Keep(error) if error.kind() != io::ErrorKind::FileTooLarge => {
+                return CommandError::failed(format!("what was received cannot be written: {error}"));
+            }
+            _ => Kind::Failed,
+        };
+        let error = CommandError::new(kind, format!("{who} ({why})"));
+        match self.place {
+            Place::Here(_) => error.hint(
+                "start it again with the same data directory: `freezeframe run --data-dir …` adopts what is held",
+            ),
+            Place::Remote { .. } => error,
+        }
     }
 }
 
-fn shape_of<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CommandError> {
-    serde_json::from_value(value)
+fn token(file: Option<&Path>) -> Result<String, CommandError> {
+    use std::io::Read;
+    let text = match file {
+        Some(path) => {
+            let mut text = String::new();
+            let read = std::fs::File::open(path)
+                .and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text));
+            read.map_err(|error| {
+                CommandError::from(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+            })?;
+            text
+        }
+        None => std::env::var("FREEZEFRAME_TOKEN").unwrap_or_default(),
+    };
+    let text = text.trim();
+    if text.is_empty() || text.contains(|c: char| !c.is_ascii_graphic()) {
+        return Err(CommandError::new(Kind::Usage, "there is no token to show to the daemon")
+            .hint("name its file by --token-file, or put it into FREEZEFRAME_TOKEN")
+            .hint("on the daemon's host, `freezeframe token add NAME --roles view` makes one"));
+    }
+    Ok(text.to_owned())
+}
+
+fn json(body: &impl Serialize) -> Result<Vec<u8>, CommandError> {
+    serde_json::to_vec(body).map_err(|error| CommandError::failed(error.to_string()))
+}
+
+/// The shape in an answer, or the error that it tells of.
+pub(crate) fn understand<T: DeserializeOwned>(answer: &Answer) -> Result<T, CommandError> {
+    if !(200..300).contains(&answer.status) {
+        return Err(refused(answer));
+    }
+    serde_json::from_slice(&answer.body)
         .map_err(|error| CommandError::failed(format!("the daemon's answer is not as expected: {error}")))
 }
 
-/// The value in an answer, or the error that it tells of.
-pub(crate) fn understand(answer: &Answer) -> Result<Value, CommandError> {
-    let value: Value = serde_json::from_slice(&answer.body)
-        .map_err(|error| CommandError::failed(format!("the daemon's answer is not JSON: {error}")))?;
-    if answer.status.is_success() {
-        return Ok(value);
-    }
+/// What a refusal says of itself; a proxy in between says nothing that we understand.
+fn refused(answer: &Answer) -> CommandError {
     let kind = match answer.status {
-        StatusCode::NOT_FOUND => Kind::NotFound,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
-        StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
+        400 => Kind::Usage,
+        404 => Kind::NotFound,
+        401 | 403 => Kind::Denied,
+        504 => Kind::TimedOut,
         // An expression without a value is answered before; what else cannot be used is a configuration.
-        StatusCode::UNPROCESSABLE_ENTITY => Kind::Usage,
+        422 => Kind::Usage,
         _ => Kind::Failed,
     };
-    let error = value.get("error").cloned().unwrap_or_default();
-    let text = error.get("message").and_then(Value::as_str).unwrap_or("the daemon refused");
-    let hints = error.get("hints").and_then(Value::as_array).cloned().unwrap_or_default();
-    let command = CommandError::new(kind, text);
-    Err(hints.iter().filter_map(Value::as_str).fold(command, CommandError::hint))
+    let Ok(ErrorAnswer { error, .. }) = serde_json::from_slice(&answer.body) else {
+        return CommandError::new(kind, format!("the answer was {}", answer.status));
+    };
+    let hints = error.hints.iter().map(|hint| crate::render::clean(hint));
+    hints.fold(CommandError::new(kind, crate::render::clean(&error.message)), CommandError::hint)
 }

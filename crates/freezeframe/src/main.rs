@@ -11,6 +11,7 @@ mod debuginfod;
 mod error;
 mod export;
 mod mcp;
+mod register;
 mod reload;
 mod render;
 mod token;

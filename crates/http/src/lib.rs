@@ -1,11 +1,11 @@
-//! Requests to other servers, one at a time, over TCP or TLS: no pool, no redirects, no cookies.
+//! Requests to other servers, one at a time, over TCP, TLS or a Unix socket: no pool, no redirects, no cookies.
 //!
 //! They are rare and must not depend on a connection that died an hour ago, so every request opens its own. TLS uses
 //! the ring provider explicitly; nothing here touches a process-wide default. The caller sets the time limit, and knows what
 //! is sent and why: this crate does not.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use rustls::{ClientConfig, RootCertStore};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 /// Bytes of an answer that are read; more is an error.
@@ -97,7 +97,38 @@ pub struct Endpoint {
     /// `host:port` as it stands in the URL.
     authority: String,
     path: String,
-    trust: Trust,
+    trust: Option<Trust>,
+    /// In place of `host` and `port`.
+    socket: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Endpoint {
+    /// Without the path, which may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+/// A request to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// Path relative to the endpoint's own, with the query where there is one.
+    pub below: &'a str,
+    /// Besides `Host` and `User-Agent`.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// May be empty.
+    pub body: &'a [u8],
+}
+
+/// The beginning of an answer.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The status.
+    pub status: u16,
+    /// All of them.
+    pub headers: HeaderMap,
 }
 
 /// What came back.
@@ -159,7 +190,40 @@ impl Endpoint {
         }
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { host, port, tls, authority, path, trust: trust.clone() })
+        Ok(Self { host, port, tls, authority, path, trust: Some(trust.clone()), socket: None })
+    }
+
+    /// The same without TLS, by address.
+    pub fn plain(address: std::net::SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+            tls: false,
+            authority: address.to_string(),
+            path: "/".to_owned(),
+            trust: None,
+            socket: None,
+        }
+    }
+
+    /// A server that listens on a Unix socket.
+    pub fn unix(socket: &Path) -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            port: 80,
+            tls: false,
+            authority: "localhost".to_owned(),
+            path: "/".to_owned(),
+            trust: None,
+            socket: Some(socket.to_owned()),
+        }
+    }
+
+    /// Whether what is sent can be read by others on its way: it goes to another machine, without TLS.
+    pub fn is_open_to_others(&self) -> bool {
+        let is_here = self.host == "localhost"
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        !self.tls && self.socket.is_none() && !is_here
     }
 
     /// Posts JSON. Any status is an answer; only the lack of one is an error.
@@ -167,17 +231,13 @@ impl Endpoint {
     /// # Errors
     /// [`HttpError`].
     pub async fn post(&self, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer, HttpError> {
-        let mut request = Request::builder()
+        let request = Request::builder()
             .method(Method::POST)
             .uri(&self.path)
             .header(HOST, &self.authority)
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, concat!("freezeframe/", env!("CARGO_PKG_VERSION")));
-        for (name, value) in headers {
-            let name = HeaderName::try_from(*name).map_err(|error| HttpError::Build(error.into()))?;
-            let value = HeaderValue::try_from(*value).map_err(|error| HttpError::Build(error.into()))?;
-            request = request.header(name, value);
-        }
+        let request = with_headers(request, headers)?;
         let request = request.body(Full::new(Bytes::from(body))).map_err(HttpError::Build)?;
         exchange(self.connect().await?, request, Duration::MAX, async |response| {
             let (head, body) = response.into_parts();
@@ -200,40 +260,89 @@ impl Endpoint {
         silence: Duration,
         mut keep: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<u16, HttpError> {
-        let path = format!("{}/{}", self.path.trim_end_matches('/'), below.trim_start_matches('/'));
-        let request = Request::builder()
-            .uri(path)
-            .header(HOST, &self.authority)
-            .header(USER_AGENT, concat!("freezeframe/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::new()))
-            .map_err(HttpError::Build)?;
-        let stream = tokio::time::timeout(silence, self.connect());
-        let stream = stream.await.map_err(|_| HttpError::Silence(silence))??;
-        exchange(stream, request, silence, async |response| {
+        let outgoing = Outgoing { method: "GET", below, headers: &[], body: &[] };
+        let request = self.request(&outgoing)?;
+        exchange(self.connect_within(silence).await?, request, silence, async |response| {
             let status = response.status().as_u16();
-            if status != 200 {
-                return Ok(status);
+            if status == 200 {
+                keep_body(response.into_body(), silence, &mut keep).await?;
             }
-            let mut body = response.into_body();
-            loop {
-                let frame = tokio::time::timeout(silence, body.frame()).await;
-                let Some(frame) = frame.map_err(|_| HttpError::Silence(silence))? else { return Ok(status) };
-                if let Some(bytes) = frame.map_err(HttpError::Request)?.data_ref() {
-                    keep(bytes).map_err(HttpError::Keep)?;
-                }
-            }
+            Ok(status)
         })
         .await
     }
 
+    /// Sends a request and gives the body of its answer, whatever the status, piece by piece to `keep`; the head. `silence` is
+    /// how long nothing may come.
+    ///
+    /// # Errors
+    /// [`HttpError`], also what `keep` says.
+    pub async fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        silence: Duration,
+        mut keep: impl FnMut(&Head, &[u8]) -> io::Result<()>,
+    ) -> Result<Head, HttpError> {
+        let request = self.request(outgoing)?;
+        exchange(self.connect_within(silence).await?, request, silence, async |response| {
+            let (parts, body) = response.into_parts();
+            let head = Head { status: parts.status.as_u16(), headers: parts.headers };
+            keep_body(body, silence, &mut |bytes| keep(&head, bytes)).await?;
+            Ok(head)
+        })
+        .await
+    }
+
+    /// The same for an answer that fits into memory: at most `bytes_max`.
+    ///
+    /// # Errors
+    /// [`HttpError`]
+    pub async fn ask(
+        &self,
+        outgoing: &Outgoing<'_>,
+        silence: Duration,
+        bytes_max: usize,
+    ) -> Result<(Head, Vec<u8>), HttpError> {
+        let mut body = Vec::new();
+        let head = self.send(outgoing, silence, |_, bytes| {
+            if bytes.len() > bytes_max.saturating_sub(body.len()) {
+                return Err(io::Error::new(
+                    io::ErrorKind::FileTooLarge,
+                    format!("it is longer than {bytes_max} bytes"),
+                ));
+            }
+            body.extend_from_slice(bytes);
+            Ok(())
+        });
+        let head = head.await?;
+        Ok((head, body))
+    }
+
+    fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request<Full<Bytes>>, HttpError> {
+        let path = format!("{}/{}", self.path.trim_end_matches('/'), outgoing.below.trim_start_matches('/'));
+        let request = Request::builder()
+            .method(outgoing.method)
+            .uri(path)
+            .header(HOST, &self.authority)
+            .header(USER_AGENT, concat!("freezeframe/", env!("CARGO_PKG_VERSION")));
+        with_headers(request, outgoing.headers)?
+            .body(Full::new(Bytes::copy_from_slice(outgoing.body)))
+            .map_err(HttpError::Build)
+    }
+
+    async fn connect_within(&self, limit: Duration) -> Result<Box<dyn Stream>, HttpError> {
+        tokio::time::timeout(limit, self.connect()).await.map_err(|_| HttpError::Silence(limit))?
+    }
+
     async fn connect(&self) -> Result<Box<dyn Stream>, HttpError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(HttpError::Connect)?;
-        if !self.tls {
-            return Ok(Box::new(stream));
+        if let Some(socket) = &self.socket {
+            return Ok(Box::new(UnixStream::connect(socket).await.map_err(HttpError::Connect)?));
         }
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(HttpError::Connect)?;
+        let Some(trust) = self.trust.as_ref().filter(|_| self.tls) else { return Ok(Box::new(stream)) };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|error| HttpError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let connector = TlsConnector::from(Arc::clone(&self.trust.tls));
+        let connector = TlsConnector::from(Arc::clone(&trust.tls));
         Ok(Box::new(connector.connect(name, stream).await.map_err(HttpError::Tls)?))
     }
 }
@@ -265,6 +374,31 @@ async fn exchange<T>(
             Ok(()) => answer.await,
             Err(error) => Err(HttpError::Request(error)),
         },
+    }
+}
+
+fn with_headers(
+    request: http::request::Builder,
+    headers: &[(&str, &str)],
+) -> Result<http::request::Builder, HttpError> {
+    headers.iter().try_fold(request, |request, (name, value)| {
+        let name = HeaderName::try_from(*name).map_err(|error| HttpError::Build(error.into()))?;
+        let value = HeaderValue::try_from(*value).map_err(|error| HttpError::Build(error.into()))?;
+        Ok(request.header(name, value))
+    })
+}
+
+async fn keep_body(
+    mut body: Incoming,
+    silence: Duration,
+    keep: &mut impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), HttpError> {
+    loop {
+        let frame = tokio::time::timeout(silence, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| HttpError::Silence(silence))? else { return Ok(()) };
+        if let Some(bytes) = frame.map_err(HttpError::Request)?.data_ref() {
+            keep(bytes).map_err(HttpError::Keep)?;
+        }
     }
 }
 
@@ -307,7 +441,7 @@ mod tests {
         for url in
             ["", "hooks.example.com", "ftp://example.com/", "https://user:hunter2@example.com/", "http://"]
         {
-            let error = Endpoint::parse(url, &trust).err().expect(url).to_string();
+            let error = Endpoint::parse(url, &trust).expect_err(url).to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
         let endpoint = Endpoint::parse("http://[::1]:8080/x?y=z", &trust).expect("a url");

@@ -207,6 +207,20 @@ impl IncidentState {
         }
     }
 
+    /// The state that is written so.
+    pub fn named(text: &str) -> Option<Self> {
+        let all = [
+            Self::Draining,
+            Self::Held,
+            Self::Released,
+            Self::Killed,
+            Self::Expired,
+            Self::Lost,
+            Self::Recorded,
+        ];
+        all.into_iter().find(|state| state.as_str() == text)
+    }
+
     /// Whether a process still stands at the site.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Draining | Self::Held)

@@ -6,11 +6,15 @@
 //! session to other services of the same host name; the session is therefore bound to nothing but this process's memory
 //! and ends with it.
 
+mod accounts;
 mod attempts;
+mod credential;
 mod door;
 mod links;
 mod need;
 mod origin;
+mod passwords;
+mod provider;
 mod sessions;
 
 use std::sync::Arc;
@@ -18,12 +22,16 @@ use std::time::Instant;
 
 use axum::http::{HeaderMap, Uri, header};
 use freezeframe_model::Roles;
+use sha2::{Digest, Sha256};
 
+pub use accounts::{AccountError, Accounts, Register, RegisterError};
+pub(crate) use credential::Credential;
 pub use door::Door;
 pub(crate) use door::Proof;
 pub(crate) use need::{Admitted, By, Need};
 pub(crate) use origin::same_origin;
 use origin::{authority_of, is_loopback};
+pub use provider::{Busy, Identity, IdentityProvider};
 
 /// Whether a request calls us by the name of a loopback address.
 pub(crate) fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
@@ -52,12 +60,19 @@ pub(crate) enum Refusal {
     Unknown,
     /// Wrong, like too many before it.
     TooMany,
+    /// Not looked at: too many others are signing in at this moment.
+    Busy,
 }
 
 impl Access {
     /// Asks for nothing: the listener itself keeps strangers out.
     pub fn local() -> Self {
-        Self { door: Arc::new(Door::new("", vec![])), is_local: true }
+        Self::local_of(&Arc::new(Door::new("", vec![])))
+    }
+
+    /// The same, where the accounts of this door can be changed.
+    pub fn local_of(door: &Arc<Door>) -> Self {
+        Self { door: Arc::clone(door), is_local: true }
     }
 
     /// Asks for `token`; an empty one lets nobody in. `public_urls` are as of [`Door::new`].
@@ -98,15 +113,29 @@ impl Access {
         }
     }
 
+    /// What [`Self::admit`] let somebody in by.
+    pub(crate) fn credential(&self, headers: &HeaderMap) -> Credential {
+        match (bearer(headers), cookie(headers)) {
+            _ if self.is_local => Credential::lasting(&self.door),
+            (Some(token), _) => Credential::token(&self.door, token),
+            (None, id) => Credential::session(&self.door, id.unwrap_or_default()),
+        }
+    }
+
+    /// Accounts and tokens, where they are kept.
+    pub(crate) fn accounts(&self) -> Option<Arc<Accounts>> {
+        self.door.accounts().cloned()
+    }
+
     /// Begins a session. Returns who they are now, and the value of the `Set-Cookie` header.
-    pub(crate) fn log_in(
+    pub(crate) async fn log_in(
         &self,
         proof: Proof<'_>,
         headers: &HeaderMap,
         uri: &Uri,
         now: Instant,
     ) -> Result<(Admitted, String), Refusal> {
-        let (admitted, id) = self.door.begin(proof, now)?;
+        let (admitted, id) = self.door.begin(proof, now).await?;
         let host = authority_of(uri, headers).map(|authority| authority.host().to_ascii_lowercase());
         let secure = host.is_some_and(|host| self.door.is_https(&host));
         let cookie = format!(
@@ -124,6 +153,18 @@ impl Access {
         }
         format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")
     }
+}
+
+/// 256 random bits in hexadecimal digits; `None` where the system has no randomness.
+fn random() -> Option<String> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What is kept of a secret.
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 /// The token of `Authorization: Bearer TOKEN` (RFC 6750); the scheme's case does not matter (RFC 9110 section 11.1).
@@ -194,25 +235,25 @@ mod tests {
         assert!(!access.host_is_ours(&Uri::from_static("/"), &two));
     }
 
-    #[test]
-    fn an_empty_token_lets_nobody_in() {
+    #[tokio::test]
+    async fn an_empty_token_lets_nobody_in() {
         let access = Access::token("", vec![]);
         let refused = access.admit(&headers(&[("authorization", "Bearer ")]), None, Instant::now());
         assert_eq!(refused, Err(Refusal::Unknown));
         let uri = Uri::from_static("/login");
-        let refused = access.log_in(Proof::Token(""), &HeaderMap::new(), &uri, Instant::now());
+        let refused = access.log_in(Proof::Token(""), &HeaderMap::new(), &uri, Instant::now()).await;
         assert_eq!(refused, Err(Refusal::Unknown));
     }
 
-    #[test]
-    fn the_cookie_is_marked_secure_only_where_people_come_by_https() {
+    #[tokio::test]
+    async fn the_cookie_is_marked_secure_only_where_people_come_by_https() {
         let access = Access::token("t", vec!["https://freeze.example.org".to_owned()]);
         let uri = Uri::from_static("/login");
-        let cookie = |token, host| {
+        let cookie = async |token, host| {
             let headers = headers(&[("host", host)]);
-            access.log_in(Proof::Token(token), &headers, &uri, Instant::now()).unwrap().1
+            access.log_in(Proof::Token(token), &headers, &uri, Instant::now()).await.unwrap().1
         };
-        assert!(cookie("t", "freeze.example.org").ends_with("; Secure"));
-        assert!(cookie(" t\n", "localhost:9800").ends_with("Max-Age=43200"));
+        assert!(cookie("t", "freeze.example.org").await.ends_with("; Secure"));
+        assert!(cookie(" t\n", "localhost:9800").await.ends_with("Max-Age=43200"));
     }
 }

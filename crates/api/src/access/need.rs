@@ -15,6 +15,8 @@ pub(crate) enum Need {
     Known,
     /// This role.
     Role(Role),
+    /// To come from the data directory's socket.
+    Socket,
 }
 
 impl Need {
@@ -32,6 +34,7 @@ impl fmt::Display for Need {
             Self::Open => "open",
             Self::Known => "any",
             Self::Role(role) => role.as_str(),
+            Self::Socket => "socket",
         })
     }
 }

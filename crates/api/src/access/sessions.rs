@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::provider::Identity;
+
 /// How long a session lasts.
 pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
@@ -20,10 +22,13 @@ pub(super) struct Sessions {
     last: u64,
 }
 
-#[derive(Debug)]
-struct Session {
+/// A browser that has signed in.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
     /// For the audit log; says nothing about the id.
-    number: u64,
+    pub(super) number: u64,
+    /// Who sits before it; nobody with a name where it came with the data directory's token, or with a link.
+    pub(super) identity: Option<Identity>,
     began: Instant,
     used: Instant,
 }
@@ -36,8 +41,8 @@ impl Session {
 }
 
 impl Sessions {
-    /// Begins a session; its number.
-    pub(super) fn begin(&mut self, hash: [u8; 32], now: Instant) -> u64 {
+    /// Begins a session.
+    pub(super) fn begin(&mut self, hash: [u8; 32], identity: Option<Identity>, now: Instant) -> Session {
         if self.by_hash.len() >= MAX {
             self.by_hash.retain(|_, session| !session.is_over(now));
         }
@@ -47,19 +52,25 @@ impl Sessions {
             stalest.map(|hash| self.by_hash.remove(&hash));
         }
         self.last = self.last.saturating_add(1);
-        self.by_hash.insert(hash, Session { number: self.last, began: now, used: now });
-        self.last
+        let session = Session { number: self.last, identity, began: now, used: now };
+        self.by_hash.insert(hash, session.clone());
+        session
     }
 
-    /// The number of a session that is not over.
-    pub(super) fn find(&mut self, hash: &[u8; 32], now: Instant) -> Option<u64> {
+    /// A session that is not over; it is used by that.
+    pub(super) fn find(&mut self, hash: &[u8; 32], now: Instant) -> Option<Session> {
         let session = self.by_hash.get_mut(hash)?;
         if session.is_over(now) {
             self.by_hash.remove(hash);
             return None;
         }
         session.used = session.used.max(now);
-        Some(session.number)
+        Some(session.clone())
+    }
+
+    /// A session that is not over, without using it.
+    pub(super) fn peek(&self, hash: &[u8; 32], now: Instant) -> Option<&Session> {
+        self.by_hash.get(hash).filter(|session| !session.is_over(now))
     }
 
     /// Ends a session.
@@ -78,35 +89,39 @@ mod tests {
         hash
     }
 
+    fn number(sessions: &mut Sessions, id: u16, now: Instant) -> Option<u64> {
+        sessions.find(&hash(id), now).map(|session| session.number)
+    }
+
     #[test]
     fn the_thousand_and_first_session_ends_the_one_that_is_used_least() {
         let (mut sessions, now) = (Sessions::default(), Instant::now());
-        for number in 0..1000 {
-            sessions.begin(hash(number), now);
+        for id in 0..1000 {
+            sessions.begin(hash(id), None, now);
         }
-        assert_eq!(sessions.find(&hash(0), now + Duration::from_secs(1)), Some(1));
-        sessions.begin(hash(1000), now + Duration::from_secs(2));
+        assert_eq!(number(&mut sessions, 0, now + Duration::from_secs(1)), Some(1));
+        sessions.begin(hash(1000), None, now + Duration::from_secs(2));
         assert_eq!(sessions.by_hash.len(), MAX);
-        assert_eq!(sessions.find(&hash(0), now), Some(1));
-        assert_eq!(sessions.find(&hash(1), now), None);
-        assert_eq!(sessions.find(&hash(1000), now), Some(1001));
+        assert_eq!(number(&mut sessions, 0, now), Some(1));
+        assert_eq!(number(&mut sessions, 1, now), None);
+        assert_eq!(number(&mut sessions, 1000, now), Some(1001));
     }
 
     #[test]
     fn a_session_ends_after_twelve_hours_or_two_without_use_or_at_log_out() {
         let (mut sessions, now) = (Sessions::default(), Instant::now());
         let second = Duration::from_secs(1);
-        for number in 1..=3 {
-            sessions.begin(hash(number), now);
+        for id in 1..=3 {
+            sessions.begin(hash(id), None, now);
         }
         let mut at = now;
         while at + IDLE - second < now + LIFETIME {
             at += IDLE - second;
-            assert_eq!(sessions.find(&hash(1), at), Some(1));
+            assert_eq!(number(&mut sessions, 1, at), Some(1));
         }
-        assert_eq!(sessions.find(&hash(1), now + LIFETIME), None);
-        assert_eq!(sessions.find(&hash(2), now + IDLE), None);
+        assert_eq!(number(&mut sessions, 1, now + LIFETIME), None);
+        assert_eq!(number(&mut sessions, 2, now + IDLE), None);
         sessions.end(&hash(3));
-        assert_eq!(sessions.find(&hash(3), now), None);
+        assert_eq!(number(&mut sessions, 3, now), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Missing fields are read as empty, so that an older client understands a newer daemon and the other way round.
 
+mod account;
 mod event;
 mod fleet;
 mod gate;
@@ -20,6 +21,11 @@ mod thread;
 #[cfg(test)]
 mod typescript;
 
+pub(crate) use account::names;
+pub use account::{
+    ChangeAnswer, PasswordBody, RolesBody, TokenAnswer, TokenBody, TokenList, TokenShape, UserBody, UserList,
+    UserShape,
+};
 pub use event::{EndEvent, HelloEvent, LiveEvent, ResyncEvent};
 pub use fleet::{FleetAnswer, FleetInstance, GateService, HistoryAnswer, HistoryColumn, HistoryMarker};
 pub use gate::{GateStatus, ServiceShape, UpstreamShape};

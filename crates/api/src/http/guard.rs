@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::StreamExt;
 
 use super::{Problem, Shared, assets, json};
-use crate::access::{Admitted, Caller, Need, Refusal, same_origin};
+use crate::access::{Admitted, By, Caller, Credential, Need, Refusal, same_origin};
 
 /// Asked for by whoever watches over us, under any name.
 pub(super) const HEALTH: &str = "/healthz";
@@ -25,7 +27,10 @@ type Known = Result<Admitted, Refusal>;
 /// the handler has not chosen its own.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let mut answer = match check(&shared, &mut request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let credential = shared.access.credential(request.headers());
+            end_with(credential, next.run(request).await)
+        }
         Err(problem) => problem.answer(),
     };
     for (name, value) in [
@@ -59,10 +64,25 @@ fn check(shared: &Shared, request: &mut Request) -> Result<(), Problem> {
                 return Err(Problem::NotJson);
             }
         }
+        if headers.contains_key(header::UPGRADE) {
+            let credential = shared.access.credential(headers);
+            request.extensions_mut().insert(credential);
+        }
         request.extensions_mut().insert(admitted.clone());
     }
     request.extensions_mut().insert(known);
     Ok(())
+}
+
+/// Events may go on for hours: they end with what their reader was let in by.
+fn end_with(credential: Credential, answer: Response) -> Response {
+    let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !kind.starts_with(b"text/event-stream") {
+        return answer;
+    }
+    let (parts, body) = answer.into_parts();
+    let body = body.into_data_stream().take_until(Box::pin(credential.ended()));
+    Response::from_parts(parts, Body::from_stream(body))
 }
 
 /// A GET that opens a channel both ways (RFC 6455) is not bound to its origin by the browser.
@@ -80,6 +100,10 @@ pub(super) async fn require(State(need): State<Need>, request: Request, next: Ne
             Ok(admitted) if !admitted.roles.has(role) => Err(Problem::MissingRole(role)),
             other => other.map(drop),
         },
+        Need::Socket => match known(&request) {
+            Ok(admitted) if admitted.by != By::Local => Err(Problem::OnlyHere),
+            other => other.map(drop),
+        },
     };
     match allowed {
         Ok(()) => next.run(request).await,
@@ -90,8 +114,8 @@ pub(super) async fn require(State(need): State<Need>, request: Request, next: Ne
 fn known(request: &Request) -> Result<&Admitted, Problem> {
     match request.extensions().get::<Known>() {
         Some(Ok(admitted)) => Ok(admitted),
-        Some(Err(Refusal::TooMany)) => Err(Problem::TooManyAttempts),
-        Some(Err(Refusal::Unknown)) | None => Err(Problem::Unauthorized),
+        Some(Err(refusal)) => Err((*refusal).into()),
+        None => Err(Problem::Unauthorized),
     }
 }
 
@@ -108,4 +132,37 @@ pub(super) async fn nothing_here(State(shared): State<Arc<Shared>>, request: Req
 
 fn is_json(path: &str) -> bool {
     path.starts_with("/api/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Access, Door, Proof};
+    use axum::http::{HeaderMap, Uri};
+    use axum::response::IntoResponse;
+
+    /// An answer that never ends by itself.
+    fn events() -> Response {
+        let body =
+            Body::from_stream(futures_util::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
+        ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_end_with_the_session() {
+        let door = Arc::new(Door::new("t", vec![]));
+        let access = Access::remote(&door);
+        let (uri, none) = (Uri::from_static("/"), HeaderMap::new());
+        let entered = access.log_in(Proof::Token("t"), &none, &uri, Instant::now()).await;
+        let cookie = entered.expect("the right token").1;
+        let headers =
+            HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&cookie).expect("a header"))]);
+        let answer = end_with(access.credential(&headers), events());
+        let reading = tokio::spawn(axum::body::to_bytes(answer.into_body(), 1));
+        tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+        assert!(!reading.is_finished(), "it goes on as long as the session");
+        access.log_out(&headers);
+        let read = tokio::time::timeout(std::time::Duration::from_secs(10), reading).await;
+        assert!(read.expect("an end").expect("no panic").expect("a body").is_empty());
+    }
 }

@@ -52,6 +52,17 @@ pub(super) async fn instances(State(shared): State<Arc<Shared>>) -> Json<Instanc
     Json(InstanceList::from(shared.control.instances().await.as_slice()))
 }
 
+/// `POST /api/v1/incidents/{id}/core`
+pub(super) async fn core(
+    State(shared): State<Arc<Shared>>,
+    Extension(admitted): Extension<Admitted>,
+    Path(id): Path<String>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Json<ActionAnswer>, Problem> {
+    let path = Path((id, "core".to_owned()));
+    act(State(shared), Extension(admitted), path, body).await
+}
+
 /// `POST /api/v1/incidents/{id}/{act}`
 pub(super) async fn act(
     State(shared): State<Arc<Shared>>,

@@ -13,7 +13,7 @@ use axum::{Extension, Json};
 use super::json::{is_json, parse};
 use super::{Problem, Shared};
 use crate::access::{Admitted, Proof, Refusal, same_origin};
-use crate::dto::{LoginBody, SessionAnswer};
+use crate::dto::{LoginBody, SessionAnswer, names};
 
 /// `GET /api/v1/session`
 pub(super) async fn session(Extension(admitted): Extension<Admitted>) -> Json<SessionAnswer> {
@@ -24,7 +24,7 @@ fn answer(admitted: &Admitted) -> SessionAnswer {
     SessionAnswer {
         schema: "freezeframe-session/1".to_owned(),
         user: admitted.caller.0.clone(),
-        roles: admitted.roles.iter().map(|role| role.to_string()).collect(),
+        roles: names(admitted.roles),
         by: admitted.by.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
@@ -48,22 +48,19 @@ pub(super) async fn log_in(
     let proof = match &body {
         LoginBody { token: Some(token), user: None, password: None, once: None } => Proof::Token(token),
         LoginBody { once: Some(once), user: None, password: None, token: None } => Proof::Once(once),
-        LoginBody { user: Some(_), password: Some(_), token: None, once: None } => {
-            return Err(Problem::Unauthorized);
+        LoginBody { user: Some(user), password: Some(password), token: None, once: None } => {
+            Proof::Password { user, password }
         }
         _ => {
             let wanted = "the body must have `user` and `password`, or `token`, or `once`";
             return Err(Problem::BadRequest(wanted.to_owned()));
         }
     };
-    let (admitted, cookie) =
-        shared.access.log_in(proof, &headers, &uri, Instant::now()).map_err(|refusal| {
-            tracing::warn!("a login was refused");
-            match refusal {
-                Refusal::Unknown => Problem::Unauthorized,
-                Refusal::TooMany => Problem::TooManyAttempts,
-            }
-        })?;
+    let entered = shared.access.log_in(proof, &headers, &uri, Instant::now()).await;
+    let (admitted, cookie) = entered.map_err(|refusal| match refusal {
+        Refusal::Unknown => Problem::LoginRefused,
+        other => other.into(),
+    })?;
     Ok(with_cookie(Json(answer(&admitted)).into_response(), &cookie))
 }
 

@@ -1,6 +1,8 @@
 //! The routes, and what holds for all of them.
 
+mod accounts;
 mod assets;
+mod download;
 mod gate;
 mod guard;
 mod inspect;
@@ -62,6 +64,14 @@ where
     Route { method: Method::POST, path, need, handler: routing::post(handler) }
 }
 
+fn delete<H, T>(need: Need, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { method: Method::DELETE, path, need, handler: routing::delete(handler) }
+}
+
 /// Every route there is. To add one: a row here, with the role that it needs.
 fn routes() -> Vec<Route> {
     const OPEN: Need = Need::Open;
@@ -69,6 +79,7 @@ fn routes() -> Vec<Route> {
     const VIEW: Need = Need::VIEW;
     const REVEAL: Need = Need::REVEAL;
     const ACT: Need = Need::ACT;
+    const SOCKET: Need = Need::Socket;
     vec![
         get(OPEN, guard::HEALTH, async || "ok\n"),
         get(OPEN, "/", assets::shell),
@@ -87,8 +98,19 @@ fn routes() -> Vec<Route> {
         get(VIEW, "/api/v1/incidents/{id}/threads/{tid}", read::thread),
         post(VIEW, "/api/v1/incidents/{id}/inspect", inspect::value),
         post(REVEAL, "/api/v1/incidents/{id}/reveal", inspect::reveal),
+        get(VIEW, "/api/v1/incidents/{id}/capsule", download::capsule),
+        get(REVEAL, "/api/v1/incidents/{id}/core", download::core),
+        post(ACT, "/api/v1/incidents/{id}/core", json::core),
         post(ACT, "/api/v1/incidents/{id}/{act}", json::act),
         get(VIEW, "/api/v1/instances", json::instances),
+        get(SOCKET, "/api/v1/users", accounts::users),
+        post(SOCKET, "/api/v1/users", accounts::add),
+        delete(SOCKET, "/api/v1/users/{name}", accounts::remove),
+        post(SOCKET, "/api/v1/users/{name}/password", accounts::password),
+        post(SOCKET, "/api/v1/users/{name}/roles", accounts::roles),
+        get(SOCKET, "/api/v1/tokens", accounts::tokens),
+        post(SOCKET, "/api/v1/tokens", accounts::add_token),
+        delete(SOCKET, "/api/v1/tokens/{name}", accounts::remove_token),
         get(VIEW, "/metrics", gate::metrics),
         post(ACT, "/api/v1/gate/reload", reload::reload),
         get(VIEW, "/api/v1/gate/histograms", gate::histograms),
@@ -179,8 +201,19 @@ mod tests {
             view   GET  /api/v1/incidents/{id}/threads/{tid}
             view   POST /api/v1/incidents/{id}/inspect
             reveal POST /api/v1/incidents/{id}/reveal
+            view   GET  /api/v1/incidents/{id}/capsule
+            reveal GET  /api/v1/incidents/{id}/core
+            act    POST /api/v1/incidents/{id}/core
             act    POST /api/v1/incidents/{id}/{act}
             view   GET  /api/v1/instances
+            socket GET  /api/v1/users
+            socket POST /api/v1/users
+            socket DELETE /api/v1/users/{name}
+            socket POST /api/v1/users/{name}/password
+            socket POST /api/v1/users/{name}/roles
+            socket GET  /api/v1/tokens
+            socket POST /api/v1/tokens
+            socket DELETE /api/v1/tokens/{name}
             view   GET  /metrics
             act    POST /api/v1/gate/reload
             view   GET  /api/v1/gate/histograms

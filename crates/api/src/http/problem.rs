@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use freezeframe_model::{EvaluateError, Obstacle, Role};
 
+use crate::access::Refusal;
 use crate::control::ControlError;
 use crate::dto::{ErrorAnswer, ErrorShape, ExpressionShape, ProblemDetails};
 
@@ -20,8 +21,14 @@ pub(crate) enum Problem {
     NoSuchPath,
     /// No token, no session.
     Unauthorized,
-    /// Too many wrong tokens.
+    /// A login that proves nothing.
+    LoginRefused,
+    /// Too many wrong tokens or passwords, or too many at once.
     TooManyAttempts,
+    /// There is no such user or token.
+    NoSuch(&'static str),
+    /// Only for those who come from the data directory's socket.
+    OnlyHere,
     /// Called by a name that is not ours.
     ForeignHost,
     /// Sent by a page that is not ours.
@@ -78,9 +85,26 @@ impl Problem {
                     hints,
                 )
             }
+            Self::LoginRefused => {
+                let message = "that does not prove who you are".to_owned();
+                let hints = &[
+                    "a link works once, and for a quarter of an hour",
+                    "on the host of the service, `freezeframe token` prints the data directory's token",
+                ];
+                (StatusCode::UNAUTHORIZED, "unauthorized", message, hints)
+            }
             Self::TooManyAttempts => {
-                let message = "too many wrong tokens in the last minute".to_owned();
-                (StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, &["wait a minute, then try again"])
+                let message = "too many attempts in the last minutes".to_owned();
+                let hints = &["wait a minute, then try again; the data directory's token always works"];
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, hints)
+            }
+            Self::NoSuch(what) => {
+                (StatusCode::NOT_FOUND, "not_found", format!("there is no {what} of that name"), &[])
+            }
+            Self::OnlyHere => {
+                let message = "this is only for those who use the data directory's socket".to_owned();
+                let hints = &["use `freezeframe user` and `freezeframe token` on the host of the service"];
+                (StatusCode::FORBIDDEN, "denied", message, hints)
             }
             Self::ForeignHost => {
                 let message = "this server does not answer to that host name".to_owned();
@@ -153,12 +177,23 @@ impl Problem {
     /// With what the status asks for besides (RFC 9110 section 11.6.1, RFC 6585 section 4).
     fn mark(&self, mut answer: Response) -> Response {
         let (name, value) = match self {
-            Self::Unauthorized => (header::WWW_AUTHENTICATE, "Bearer realm=\"freezeframe\""),
+            Self::Unauthorized | Self::LoginRefused => {
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"freezeframe\"")
+            }
             Self::TooManyAttempts => (header::RETRY_AFTER, "60"),
             _ => return answer,
         };
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
         answer
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown => Self::Unauthorized,
+            Refusal::TooMany | Refusal::Busy => Self::TooManyAttempts,
+        }
     }
 }
 

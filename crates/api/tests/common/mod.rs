@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Change, Control, ControlError, Inspected, Known};
+use freezeframe_api::{
+    Act, ActOutcome, BoxFuture, Change, Control, ControlError, IncidentFile, Inspected, Known,
+};
 use freezeframe_histogram::{Histogram, Series};
 use freezeframe_model::{
     Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question, Record, Sightings,
@@ -13,6 +16,7 @@ use freezeframe_model::{
 };
 
 mod sample;
+pub mod wire;
 pub use sample::{AT, record, sample};
 
 /// A daemon with one incident.
@@ -72,6 +76,22 @@ impl Control for Fake {
             build_since: Some(Timestamp(incident.captured_at.0 - 38 * 60_000_000)),
             revision: None,
         })
+    }
+
+    fn file(
+        &self,
+        who: &str,
+        id: IncidentId,
+        file: IncidentFile,
+        to: &mut dyn Write,
+    ) -> Result<(), ControlError> {
+        if id != self.incident.id {
+            return Err(ControlError::NotFound);
+        }
+        // More than fits into what waits for a client.
+        let text = format!("{who} {file:?}\n");
+        let written = (0..100_000).try_for_each(|_| to.write_all(text.as_bytes()));
+        written.map_err(|error| ControlError::Failed(error.to_string()))
     }
 
     fn durations(&self) -> Vec<Series> {

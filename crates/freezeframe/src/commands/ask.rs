@@ -5,7 +5,7 @@ use freezeframe_api::dto::{ErrorShape, InspectBody, ValueAnswer};
 use freezeframe_api::{Inspected, words};
 use freezeframe_model::{EvaluateError, IncidentId, Obstacle, Question, Value, Variable};
 
-use super::DataDirectory;
+use super::{DataDirectory, WhichDaemon};
 use crate::client::Client;
 use crate::error::{CommandError, Kind};
 use crate::{captured, render};
@@ -13,7 +13,7 @@ use crate::{captured, render};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    data: DataDirectory,
+    daemon: WhichDaemon,
     /// For example INC-42.
     #[arg(add = super::completions::incidents())]
     id: IncidentId,
@@ -59,14 +59,14 @@ impl PlaceArguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
-    let Arguments { data, id, expression, place, json, reveal, reason } = arguments;
-    let asked = Asked { data, id: *id, expression, place, json: *json };
+    let Arguments { daemon, id, expression, place, json, reveal, reason } = arguments;
+    let asked = Asked { daemon, id: *id, expression, place, json: *json };
     asked.answer(reveal.then_some(reason))
 }
 
 /// A question from the command line.
 pub(super) struct Asked<'a> {
-    pub(super) data: &'a DataDirectory,
+    pub(super) daemon: &'a WhichDaemon,
     pub(super) id: IncidentId,
     pub(super) expression: &'a str,
     pub(super) place: &'a PlaceArguments,
@@ -76,7 +76,12 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// Prints the value. `reveal` is the reason for looking behind redactions.
     pub(super) fn answer(&self, reveal: Option<&String>) -> Result<i32, CommandError> {
-        self.print(&value_of(self.data, self.id, &self.body(reveal), reveal.is_some())?)
+        let body = self.body(reveal);
+        let answer = match self.daemon.remote()? {
+            Some(client) => client.inspect(self.id, &body, reveal.is_some())?,
+            None => value_of(&self.daemon.data, self.id, &body, reveal.is_some())?,
+        };
+        self.print(&answer)
     }
 
     fn body(&self, reveal: Option<&String>) -> InspectBody {

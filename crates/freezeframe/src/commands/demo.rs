@@ -140,6 +140,7 @@ fn configure(arguments: &Arguments, scratch: &Scratch) -> Result<Config, Command
 struct Stage {
     gate: std::net::SocketAddr,
     admin: std::net::SocketAddr,
+    entrance: daemon::Entrance,
     mailbox: daemon::Mailbox,
     store: freezeframe_store::Store,
 }
@@ -147,7 +148,8 @@ struct Stage {
 impl Stage {
     fn of(running: &Running) -> Self {
         let (mailbox, store) = (running.mailbox.clone(), running.store.clone());
-        Self { gate: running.gate, admin: running.admin, mailbox, store }
+        let entrance = running.entrance.clone();
+        Self { gate: running.gate, admin: running.admin, entrance, mailbox, store }
     }
 
     async fn instances(&self) -> Vec<InstanceView> {
@@ -246,7 +248,8 @@ async fn play(
         .tell(&format!("honest traffic since then: {} requests answered, {failed} lost", answered - before));
     let incident = stage.store.incident(incident.id)?.unwrap_or(incident);
     let capture = stage.store.capture(incident.id)?;
-    let link = format!("http://{}/i/{}", stage.admin, incident.id);
+    let path = format!("/i/{}", incident.id);
+    let link = format!("http://{}{path}", stage.admin);
     let token = token::read(&scratch.path.join("data"))?;
     if arguments.json {
         return super::print_json(&serde_json::json!({
@@ -260,7 +263,11 @@ async fn play(
     }
     super::print(&format!("\n{}", render::incident(&incident, capture.as_ref(), super::style())))?;
     let commands = if arguments.once { String::new() } else { commands(scratch, &incident) };
-    super::print(&format!("\nOpen  {link}\ntoken {token}\n{commands}"))
+    let open = match stage.entrance.first_login(&path).filter(|_| !arguments.once) {
+        Some(once) => format!("{once}\n      which signs in once and soon; later {link}"),
+        None => link,
+    };
+    super::print(&format!("\nOpen  {open}\ntoken {token}\n{commands}"))
 }
 
 fn tell_incident(teller: &Teller, incident: &Incident) {

@@ -6,13 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::Request;
-use hyper::body::Bytes;
+use freezeframe_http::{Endpoint, Head, Outgoing};
 use shop::Story;
-use tokio::net::TcpStream;
-
-use crate::client::{Answer, exchange};
 
 /// Clients of honest traffic; each waits for its answer before it asks again.
 const CLIENTS: u64 = 8;
@@ -22,6 +17,8 @@ const THINK: Duration = Duration::from_millis(4);
 const TRIES: usize = 50;
 /// A request that hangs (the story of the deadlock) is given up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// The shop's answers are short.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What honest traffic met.
 #[derive(Default)]
@@ -47,7 +44,7 @@ pub(super) fn honest_traffic(gate: SocketAddr) -> Arc<Tally> {
             let mut n = client;
             while !tally.over.load(Ordering::Relaxed) {
                 let answered = user.ask(gate, &shop::honest_request(n)).await;
-                let good = answered.is_ok_and(|answer| answer.status.as_u16() < 500);
+                let good = answered.is_ok_and(|answer| answer.status < 500);
                 if good { &tally.answered } else { &tally.failed }.fetch_add(1, Ordering::Relaxed);
                 n += CLIENTS;
                 tokio::time::sleep(THINK).await;
@@ -64,28 +61,24 @@ pub(super) struct User {
 }
 
 impl User {
-    async fn ask(&mut self, gate: SocketAddr, request: &shop::Request) -> Result<Answer, String> {
-        let mut builder = Request::builder()
-            .method(request.method)
-            .uri(request.path.as_ref())
-            .header("host", gate.to_string());
-        if let Some(content_type) = request.content_type {
-            builder = builder.header("content-type", content_type);
-        }
-        if !self.cookies.is_empty() {
-            let cookies: Vec<String> =
-                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            builder = builder.header("cookie", cookies.join("; "));
-        }
-        let body = Full::new(Bytes::from(request.body.as_bytes().to_vec()));
-        let request = builder.body(body).map_err(|error| error.to_string())?;
-        let asked = async {
-            let stream = TcpStream::connect(gate).await.map_err(|error| error.to_string())?;
-            exchange(stream, request).await
+    async fn ask(&mut self, gate: SocketAddr, request: &shop::Request) -> Result<Head, String> {
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        let mut headers = Vec::new();
+        headers.extend(request.content_type.map(|kind| ("content-type", kind)));
+        headers.extend(Some(("cookie", cookies.as_str())).filter(|(_, cookies)| !cookies.is_empty()));
+        let outgoing = Outgoing {
+            method: request.method,
+            below: &request.path,
+            headers: &headers,
+            body: request.body.as_bytes(),
         };
-        let answer =
-            tokio::time::timeout(ANSWER_LIMIT, asked).await.map_err(|_| "no answer".to_owned())??;
-        for cookie in answer.headers.get_all("set-cookie") {
+        let endpoint = Endpoint::plain(gate);
+        let asked = endpoint.ask(&outgoing, ANSWER_LIMIT, ANSWER_BYTES_MAX);
+        let asked = tokio::time::timeout(ANSWER_LIMIT, asked).await.map_err(|_| "no answer".to_owned())?;
+        let (head, _) = asked.map_err(freezeframe_model::chain)?;
+        for cookie in head.headers.get_all("set-cookie") {
             let pair = cookie
                 .to_str()
                 .ok()
@@ -95,7 +88,7 @@ impl User {
                 self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
             }
         }
-        Ok(answer)
+        Ok(head)
     }
 
     /// The user's way into the bug; what the last request got: its status and the incident's id.
@@ -137,7 +130,7 @@ impl User {
                         .get("x-incident-id")
                         .and_then(|id| id.to_str().ok())
                         .map(str::to_owned);
-                    (Some(answer.status.as_u16()), id)
+                    (Some(answer.status), id)
                 }
                 Err(_) => (None, None),
             };

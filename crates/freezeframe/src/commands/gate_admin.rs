@@ -8,8 +8,7 @@ use freezeframe_api::dto::{GateStatus, ServiceShape, UpstreamShape};
 use freezeframe_api::{Change, ControlError, GateControl};
 use freezeframe_gate::Gate;
 use freezeframe_histogram::Series;
-use http_body_util::Full;
-use hyper::{Method, Request};
+use freezeframe_http::{Endpoint, Outgoing};
 use tokio::sync::watch;
 
 use super::reload::How;
@@ -19,6 +18,8 @@ use crate::reload::Reloader;
 
 /// How long the gate may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A gate has a bounded number of services and upstreams.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// A gate, and who reads its configuration again.
 struct Desk {
@@ -95,9 +96,8 @@ pub(super) struct ReloadArguments {
 
 /// `freezeframe gate reload`
 pub(super) fn reload(arguments: &ReloadArguments) -> Result<i32, CommandError> {
-    let answer = asked(Method::POST, arguments.admin, &arguments.how.path())?;
-    let failed = |error: serde_json::Error| failed(arguments.admin, &error.to_string());
-    arguments.how.show(&serde_json::from_value(client::understand(&answer)?).map_err(failed)?)
+    let answer = asked("POST", arguments.admin, &arguments.how.path())?;
+    arguments.how.show(&client::understand(&answer)?)
 }
 
 #[derive(clap::Args)]
@@ -112,14 +112,12 @@ pub(super) struct StatusArguments {
 
 /// `freezeframe gate status`
 pub(super) fn status(arguments: &StatusArguments) -> Result<i32, CommandError> {
-    let answer = asked(Method::GET, arguments.admin, "/api/v1/gate")?;
-    let status = client::understand(&answer)?;
+    let answer = asked("GET", arguments.admin, "/api/v1/gate")?;
+    let status: GateStatus = client::understand(&answer)?;
     if arguments.json {
         super::print(String::from_utf8_lossy(&answer.body).trim_end())?;
         return Ok(0);
     }
-    let status: GateStatus =
-        serde_json::from_value(status).map_err(|error| failed(arguments.admin, &error.to_string()))?;
     super::print(text(&status).trim_end())?;
     Ok(0)
 }
@@ -130,18 +128,15 @@ fn failed(admin: SocketAddr, why: &str) -> CommandError {
 }
 
 /// Its answer, if that does not take too long.
-fn asked(method: Method, admin: SocketAddr, path: &str) -> Result<Answer, CommandError> {
+fn asked(method: &str, admin: SocketAddr, path: &str) -> Result<Answer, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asking = ask(method, admin, path);
+    let outgoing = Outgoing { method, below: path, headers: &[], body: &[] };
+    let endpoint = Endpoint::plain(admin);
+    let asking = endpoint.ask(&outgoing, ANSWER_LIMIT, ANSWER_BYTES_MAX);
     let answer = runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, asking).await });
-    answer.map_err(|_| failed(admin, "it takes too long"))?.map_err(|why| failed(admin, &why))
-}
-
-async fn ask(method: Method, admin: SocketAddr, path: &str) -> Result<Answer, String> {
-    let stream = tokio::net::TcpStream::connect(admin).await.map_err(|error| error.to_string())?;
-    let request = Request::builder().method(method).uri(path).header("host", admin.to_string());
-    let request = request.body(Full::default()).map_err(|error| error.to_string())?;
-    client::exchange(stream, request).await
+    let answer = answer.map_err(|_| failed(admin, "it takes too long"))?;
+    let (head, body) = answer.map_err(|error| failed(admin, &freezeframe_model::chain(error)))?;
+    Ok(Answer { status: head.status, body })
 }
 
 fn text(status: &GateStatus) -> String {

@@ -10,9 +10,11 @@ mod doctor;
 mod gate;
 mod gate_admin;
 mod mcp;
+mod people;
 mod post_mortem;
 mod reload;
 mod run;
+mod secret;
 mod shim;
 mod show;
 mod top;
@@ -27,6 +29,7 @@ use freezeframe_store::Store;
 pub(crate) use ask::{no_value_of, value_of};
 pub(crate) use completions::complete;
 
+use crate::client::Client;
 use crate::error::CommandError;
 use crate::render::Style;
 
@@ -76,8 +79,10 @@ enum Command {
     Top(top::Arguments),
     /// Serve incidents to an AI assistant over the Model Context Protocol, on standard input and output. Read-only.
     Mcp(mcp::Arguments),
-    /// Print the token with which people log in to the page.
-    Token(DataDirectory),
+    /// Let people sign in, by name and password, and say what they may do.
+    User(people::UserArguments),
+    /// Print the data directory's token, which may do everything; or make tokens for scripts, which may do less.
+    Token(people::TokenArguments),
     /// Print the script that has a shell complete commands, options and numbers of incidents.
     Completions(completions::CompletionsArguments),
     /// Print the manual page, or write those of all commands.
@@ -97,8 +102,44 @@ const DATA_DIRECTORY: &str = ".freezeframe";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataDirectory {
     /// Data directory of the daemon.
-    #[arg(long, env = "FREEZEFRAME_DATA_DIR", default_value = DATA_DIRECTORY, value_name = "DIR")]
+    #[arg(
+        long,
+        env = "FREEZEFRAME_DATA_DIR",
+        default_value = DATA_DIRECTORY,
+        value_name = "DIR",
+        global = true
+    )]
     pub(crate) data_dir: PathBuf,
+}
+
+/// Which daemon is meant: that of a data directory on this machine, or one at a URL.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WhichDaemon {
+    #[command(flatten)]
+    data: DataDirectory,
+    /// A daemon on another machine, by the address of its page; instead of --data-dir.
+    #[arg(long, env = "FREEZEFRAME_URL", value_name = "URL")]
+    url: Option<String>,
+    /// File with the token for --url [default: the variable FREEZEFRAME_TOKEN].
+    #[arg(long, env = "FREEZEFRAME_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust besides the system's for --url.
+    #[arg(long, env = "FREEZEFRAME_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl WhichDaemon {
+    /// The one at a URL, where that is what is meant.
+    fn remote(&self) -> Result<Option<Client>, CommandError> {
+        let Self { url, token_file, ca_file, .. } = self;
+        let client = |url: &String| Client::remote(url, token_file.as_deref(), ca_file.as_deref());
+        url.as_ref().map(client).transpose()
+    }
+
+    /// Whichever is meant.
+    fn client(&self) -> Result<Client, CommandError> {
+        Ok(self.remote()?.unwrap_or_else(|| Client::new(&self.data.data_dir)))
+    }
 }
 
 impl DataDirectory {
@@ -132,7 +173,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         Command::Doctor(arguments) => Ok(doctor::run(arguments.json)),
         Command::Top(arguments) => top::run(arguments),
         Command::Mcp(arguments) => mcp::run(arguments),
-        Command::Token(data) => print(&crate::token::read(&data.data_dir)?),
+        Command::User(arguments) => people::user(&arguments),
+        Command::Token(arguments) => people::token(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => completions::man(&arguments),
         Command::Shim(arguments) => shim::run(&arguments),

@@ -62,6 +62,9 @@ async fn serve(config: Config, load: Load) -> Result<i32, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
     let running = daemon::start(config, load, false).await.map_err(|error| explain(&error))?;
     tracing::info!("gate on http://{}, page on http://{}", running.gate, running.admin);
+    if let Some(link) = running.entrance.first_login("/") {
+        super::say(&format!("Sign in, once and within a quarter of an hour: {link}"));
+    }
     let mailbox = running.mailbox.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;

@@ -3,7 +3,7 @@
 use freezeframe_api::dto::{IncidentList, IncidentView};
 use freezeframe_model::IncidentId;
 
-use super::DataDirectory;
+use super::WhichDaemon;
 use super::ask::{Asked, PlaceArguments};
 use crate::client::Client;
 use crate::error::{CommandError, Kind};
@@ -12,7 +12,7 @@ use crate::render;
 #[derive(clap::Args)]
 pub(crate) struct ListArguments {
     #[command(flatten)]
-    data: DataDirectory,
+    daemon: WhichDaemon,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -24,7 +24,7 @@ pub(crate) struct ListArguments {
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    data: DataDirectory,
+    daemon: WhichDaemon,
     /// For example INC-42.
     #[arg(add = super::completions::incidents())]
     id: IncidentId,
@@ -42,10 +42,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn list(arguments: &ListArguments) -> Result<i32, CommandError> {
-    let incidents = arguments.data.store()?.list(arguments.limit)?;
+    let list: IncidentList = match arguments.daemon.remote()? {
+        Some(client) => client.get(&format!("/api/v1/incidents?limit={}", arguments.limit))?,
+        None => IncidentList::from(arguments.daemon.data.store()?.list(arguments.limit)?.as_slice()),
+    };
     match arguments.json {
-        true => super::print_json(&IncidentList::from(incidents.as_slice())),
-        false => super::print(&render::incidents(&incidents, super::style())),
+        true => super::print_json(&list),
+        false => super::print(&render::incidents(&list.incidents, super::style())),
     }
 }
 
@@ -55,15 +58,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
         return Err(CommandError::new(Kind::Usage, why));
     }
     if let Some(expression) = &arguments.expand {
-        let Arguments { data, id, place, json, .. } = arguments;
-        return Asked { data, id: *id, expression, place, json: *json }.answer(None);
+        let Arguments { daemon, id, place, json, .. } = arguments;
+        return Asked { daemon, id: *id, expression, place, json: *json }.answer(None);
     }
-    let store = arguments.data.store()?;
+    if let Some(client) = arguments.daemon.remote()? {
+        return show_remote(arguments, &client);
+    }
+    let store = arguments.daemon.data.store()?;
     let incident = match store.incident(arguments.id)? {
         Some(incident) => incident,
         // A client may know its number before the disk does: once the daemon has answered for it, it is there.
         None => {
-            let known = Client::new(&arguments.data.data_dir).incident(arguments.id);
+            let known = Client::new(&arguments.daemon.data.data_dir).incident(arguments.id);
             let known = known.map_err(|_| not_found(arguments.id))?;
             match store.incident(arguments.id)? {
                 Some(incident) => incident,
@@ -80,6 +86,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32, CommandError> {
             super::print(&render::incident(&incident, capture.as_ref(), style))
         }
     }
+}
+
+/// The page is written from the incident's file, as `open` would write it.
+fn show_remote(arguments: &Arguments, client: &Client) -> Result<i32, CommandError> {
+    if arguments.json {
+        return super::print_json(&client.incident(arguments.id)?);
+    }
+    let mut file = Vec::new();
+    client.download(&super::transfer::remote_path(arguments.id), &mut file)?;
+    let (incident, capture) = freezeframe_store::read_capsule(&mut file.as_slice())?;
+    let style = render::Style { tasks: arguments.tasks, ..super::style() };
+    super::print(&render::incident(&incident, capture.as_ref(), style))
 }
 
 fn not_stored(id: IncidentId) -> CommandError {

@@ -12,14 +12,14 @@ use freezeframe_model::{Capture, Incident, IncidentId};
 use freezeframe_redact::Redactor;
 use freezeframe_store::Store;
 
-use super::{DataDirectory, post_mortem};
+use super::{DataDirectory, WhichDaemon, post_mortem};
 use crate::error::{CommandError, Kind};
 use crate::render;
 
 #[derive(clap::Args)]
 pub(crate) struct ExportArguments {
     #[command(flatten)]
-    data: DataDirectory,
+    daemon: WhichDaemon,
     /// For example INC-42.
     #[arg(add = super::completions::incidents())]
     id: IncidentId,
@@ -65,26 +65,45 @@ pub(crate) struct OpenArguments {
 
 /// Whole or not at all: a file that exists is replaced only by a complete one.
 pub(crate) fn export(arguments: &ExportArguments) -> Result<i32, CommandError> {
-    let store = arguments.data.store()?;
-    store.incident(arguments.id)?.ok_or_else(|| super::show::not_found(arguments.id))?;
-    let output =
-        arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.capsule", arguments.id)));
-    let temporary = output.with_extension("partial");
-    let written =
-        write_whole(&store, arguments, &temporary).and_then(|()| Ok(std::fs::rename(&temporary, &output)?));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
+    let id = arguments.id;
+    let output = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.capsule")));
+    match arguments.daemon.remote()? {
+        Some(_) if arguments.with_core => {
+            let why = "--with-core is only possible on the daemon's own machine";
+            return Err(CommandError::new(Kind::Usage, why)
+                .hint(format!("freezeframe core {id} --output FILE fetches the core by itself")));
+        }
+        Some(client) => write_whole(&output, |to| client.download(&remote_path(id), to))?,
+        None => {
+            let store = arguments.daemon.data.store()?;
+            store.incident(id)?.ok_or_else(|| super::show::not_found(id))?;
+            write_whole(&output, |to| Ok(store.export(id, arguments.with_core, to)?))?;
+        }
     }
     super::print(&output.display().to_string())
 }
 
-fn write_whole(store: &Store, arguments: &ExportArguments, path: &Path) -> Result<(), CommandError> {
-    let mut to = BufWriter::new(File::create(path)?);
-    store.export(arguments.id, arguments.with_core, &mut to)?;
-    to.flush()?;
-    to.get_ref().sync_all()?;
-    Ok(())
+/// Where a daemon has an incident as one file.
+pub(super) fn remote_path(id: IncidentId) -> String {
+    format!("/api/v1/incidents/{id}/capsule")
+}
+
+fn write_whole(
+    output: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    let temporary = output.with_extension("partial");
+    let written = File::create(&temporary).map_err(CommandError::from).and_then(|file| {
+        let mut to = BufWriter::new(file);
+        write(&mut to)?;
+        to.flush()?;
+        to.get_ref().sync_all()?;
+        Ok(std::fs::rename(&temporary, output)?)
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>, CommandError> {

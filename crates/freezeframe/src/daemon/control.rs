@@ -1,6 +1,8 @@
 //! The daemon as the API sees it.
 
-use freezeframe_api::{Act, ActOutcome, BoxFuture, Change, Control, ControlError, Inspected, Known};
+use freezeframe_api::{
+    Act, ActOutcome, BoxFuture, Change, Control, ControlError, IncidentFile, Inspected, Known,
+};
 use freezeframe_histogram::Series;
 use freezeframe_model::{Incident, IncidentId, InstanceView, Question, Record, Sightings, chain};
 use freezeframe_store::{Store, StoreError};
@@ -59,6 +61,29 @@ impl Control for Desk {
 
     fn sightings(&self, incident: &Incident) -> Result<Sightings, ControlError> {
         self.store.sightings(incident).map_err(failed)
+    }
+
+    fn file(
+        &self,
+        who: &str,
+        id: IncidentId,
+        file: IncidentFile,
+        to: &mut dyn std::io::Write,
+    ) -> Result<(), ControlError> {
+        match file {
+            IncidentFile::Capsule => match self.store.export(id, false, to) {
+                Err(StoreError::NoIncident(_)) => Err(ControlError::NotFound),
+                other => other.map_err(failed),
+            },
+            IncidentFile::Core => {
+                let path = self.store.core_path(id).ok_or(ControlError::NotFound)?;
+                let mut core =
+                    std::fs::File::open(path).map_err(|error| ControlError::Failed(chain(error)))?;
+                self.store.audit(who, "core taken", Some(id), "").map_err(failed)?;
+                let copied = std::io::copy(&mut core, to);
+                copied.map(drop).map_err(|error| ControlError::Failed(chain(error)))
+            }
+        }
     }
 
     fn durations(&self) -> Vec<Series> {

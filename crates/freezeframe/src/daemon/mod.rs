@@ -30,4 +30,4 @@ mod start;
 mod writer;
 
 pub(crate) use actor::{Mailbox, Message};
-pub(crate) use start::{DaemonError, Running, start};
+pub(crate) use start::{DaemonError, Entrance, Running, start};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use freezeframe_alert::{Channel, Outbox, Trust};
-use freezeframe_api::{Access, PageFile};
+use freezeframe_api::{Access, Accounts, Door, PageFile, RegisterError};
 use freezeframe_gate::Gate;
 use freezeframe_lifecycle::{Fleet, Limits};
 use freezeframe_model::{IncidentId, InstanceId, chain};
@@ -22,6 +22,7 @@ use super::observed::{Recent, Watch};
 use super::output::PassThrough;
 use super::writer::Writer;
 use crate::config::Config;
+use crate::register::Kept;
 use crate::reload::{Load, Reloader};
 use crate::token;
 
@@ -41,6 +42,9 @@ pub(crate) enum DaemonError {
     /// The incidents' store.
     #[error("the store cannot be opened")]
     Store(#[source] freezeframe_store::StoreError),
+    /// Who may sign in.
+    #[error("the accounts cannot be read")]
+    Accounts(#[source] RegisterError),
     /// The alerts' outbox or a channel.
     #[error("alerts cannot be set up: {0}")]
     Alert(String),
@@ -65,6 +69,8 @@ pub(crate) struct Running {
     pub(crate) gate: SocketAddr,
     /// Where the page and the API are.
     pub(crate) admin: SocketAddr,
+    /// How people come in for the first time.
+    pub(crate) entrance: Entrance,
     /// For messages to it.
     pub(crate) mailbox: Mailbox,
     /// Its store, for reading.
@@ -75,6 +81,26 @@ pub(crate) struct Running {
     messages: mpsc::Receiver<Message>,
     over: watch::Sender<bool>,
     outbox: Arc<Outbox>,
+}
+
+/// How people come in for the first time.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    door: Arc<Door>,
+    admin: SocketAddr,
+    /// Whether only people on this machine come.
+    is_private: bool,
+}
+
+impl Entrance {
+    /// An address that signs in once, soon, and leads to `path`. Only where nobody has an account yet, and nobody comes
+    /// through a proxy.
+    pub(crate) fn first_login(&self, path: &str) -> Option<String> {
+        let is_first = self.door.accounts().is_some_and(|accounts| accounts.known_accounts().is_empty());
+        let secret = (is_first && self.is_private).then(|| self.door.issue_link())??;
+        let next = if path == "/" { String::new() } else { format!("?next={path}") };
+        Some(format!("http://{}/login{next}#once={secret}", self.admin))
+    }
 }
 
 impl Running {
@@ -110,7 +136,9 @@ pub(crate) async fn start(mut config: Config, load: Load, quiet: bool) -> Result
     config.service.admin = admin_address;
     let (over, is_over) = watch::channel(false);
     start_alerts(&config, &outbox, is_over.clone())?;
-    serve_api(&config, &data, admin, &store, (&mailbox, &gate, &reloader), is_over)?;
+    let door = serve_api(&config, &data, admin, &store, (&mailbox, &gate, &reloader), is_over)?;
+    let is_private = config.service.public_url.is_none();
+    let entrance = Entrance { door, admin: admin_address, is_private };
     let last_alerts = outbox.clone();
     let writer = {
         let channels = config.alert.keys().cloned().collect();
@@ -157,6 +185,7 @@ pub(crate) async fn start(mut config: Config, load: Load, quiet: bool) -> Result
     Ok(Running {
         gate: gate.local_addr(),
         admin: admin_address,
+        entrance,
         mailbox,
         store,
         reloader,
@@ -195,7 +224,7 @@ fn serve_api(
     store: &Store,
     (mailbox, gate, reloader): (&Mailbox, &Gate, &Arc<Reloader>),
     over: watch::Receiver<bool>,
-) -> Result<(), DaemonError> {
+) -> Result<Arc<Door>, DaemonError> {
     let unusable = |source| DaemonError::Data { path: data.to_owned(), source };
     let token = token::read_or_create(data).map_err(unusable)?;
     let durations = {
@@ -206,19 +235,18 @@ fn serve_api(
         let reloader = Arc::clone(reloader);
         Box::new(move |who: &str, dry_run| reloader.reload_for(who, dry_run))
     };
+    let accounts = Accounts::load(Box::new(Kept(store.clone()))).map_err(DaemonError::Accounts)?;
     let (store, mailbox) = (store.clone(), mailbox.clone());
     let desk = Arc::new(Desk { store, mailbox, captures: Captures::default(), durations, reload });
     let page = page();
-    let remote = freezeframe_api::router(
-        desk.clone(),
-        Access::token(&token, config.service.public_url.iter().cloned().collect()),
-        page.clone(),
-    );
-    let local = freezeframe_api::router(desk, Access::local(), page);
+    let door = Door::new(&token, config.service.public_url.iter().cloned().collect());
+    let door = Arc::new(door.with_accounts(Arc::new(accounts)));
+    let remote = freezeframe_api::router(desk.clone(), Access::remote(&door), page.clone());
+    let local = freezeframe_api::router(desk, Access::local_of(&door), page);
     let socket = crate::client::bind(data).map_err(unusable)?;
     tokio::spawn(freezeframe_api::serve_tcp(admin, remote, over.clone()));
     tokio::spawn(freezeframe_api::serve_unix(socket, local, over));
-    Ok(())
+    Ok(door)
 }
 
 /// The workbench as it was built into this binary.

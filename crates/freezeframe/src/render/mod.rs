@@ -20,7 +20,7 @@ use page::Page;
 use page::Tone::{Bad, Blue, Good, Plain, Soft, Strong, Warn};
 
 pub(crate) use json::json;
-pub(crate) use list::incidents;
+pub(crate) use list::{incidents, tokens, users};
 pub(crate) use page::{Line, Tone, clean, clean_but_colours, clean_lines, clean_to};
 pub(crate) use values::base;
 

@@ -139,7 +139,7 @@ fn no_line_is_wider_than_the_terminal() {
     let sample = sample(|text| format!("{text} {}", "long ".repeat(60)));
     for width in [0, 40, 61, 100, 200] {
         let style = Style { width, ..PLAIN };
-        let list = incidents_at(std::slice::from_ref(&sample.0), style, now());
+        let list = incidents_at(&[(&sample.0).into()], style, now());
         for line in page(&sample, style).lines().chain(list.lines()) {
             assert!(line.chars().count() <= width.max(40), "{width}: {line}");
         }
@@ -151,7 +151,7 @@ fn nothing_from_the_process_reaches_the_terminal_as_a_command() {
     let evil = sample(|text| format!("{text}\u{1b}[2J\u{1b}]0;x\u{7}\r\u{9b}1m\u{202e}\u{8}"));
     for color in [false, true] {
         let style = Style { color, width: 80, tasks: true };
-        let shown = page(&evil, style) + &incidents_at(std::slice::from_ref(&evil.0), style, now());
+        let shown = page(&evil, style) + &incidents_at(&[(&evil.0).into()], style, now());
         let ours = shown.replace("\u{1b}[", "");
         assert!(!ours.contains(['\u{1b}', '\u{7}', '\r', '\u{9b}', '\u{202e}', '\u{8}']));
         let sequences: std::collections::BTreeSet<_> = shown
@@ -236,7 +236,7 @@ fn the_list_fits() {
         INC-42    ● held     3×     14 min ago    attempt to divide by zero · shop/2 panicked in shop::pric…
         INC-7     ◷ expired  1204×  4 d 15 h ago  shop/2 panicked in shop::pricing::total (src/pricing.rs:1…
     "#]]
-    .assert_eq(&incidents_at(&[held, old], PLAIN, now()));
+    .assert_eq(&incidents_at(&[(&held).into(), (&old).into()], PLAIN, now()));
     expect![[r#"
         Nothing has broken.
     "#]]
