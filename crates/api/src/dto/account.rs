@@ -7,6 +7,7 @@ use crate::words::rfc3339;
 
 /// Answer of `GET /api/v1/users`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct UserList {
     /// `freezeframe-users/1`.
@@ -17,6 +18,7 @@ pub struct UserList {
 
 /// Somebody who signs in by name and password.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct UserShape {
     /// Name.
@@ -43,6 +45,7 @@ impl From<&[Account]> for UserList {
 
 /// Body of `POST /api/v1/users`.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserBody {
     /// Name.
@@ -55,6 +58,7 @@ pub struct UserBody {
 
 /// Body of `POST /api/v1/users/{name}/password`.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PasswordBody {
     /// The new one.
@@ -63,6 +67,7 @@ pub struct PasswordBody {
 
 /// Body of `POST /api/v1/users/{name}/roles`.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RolesBody {
     /// The new ones, in place of the old: `view`, `reveal`, `act`, `sql`.
@@ -71,6 +76,7 @@ pub struct RolesBody {
 
 /// Answer of `GET /api/v1/tokens`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TokenList {
     /// `freezeframe-tokens/1`.
@@ -81,6 +87,7 @@ pub struct TokenList {
 
 /// A token of a script. What it is itself, nobody can tell any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TokenShape {
     /// Name.
@@ -117,6 +124,7 @@ impl TokenList {
 
 /// Body of `POST /api/v1/tokens`.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
     /// Name.
@@ -130,6 +138,7 @@ pub struct TokenBody {
 
 /// Answer of `POST /api/v1/tokens`: the one time that the token itself is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TokenAnswer {
     /// `freezeframe-token/1`.
@@ -151,6 +160,7 @@ impl TokenAnswer {
 
 /// Answer to a change of users or tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ChangeAnswer {
     /// `freezeframe-change/1`.

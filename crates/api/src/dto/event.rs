@@ -6,6 +6,7 @@ use super::{AuditShape, FleetAnswer, NoteShape, StatusShape};
 
 /// An event of `GET /api/v1/events`. The name is sent as the event's type, `data` as its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub enum LiveEvent {
@@ -27,6 +28,7 @@ pub enum LiveEvent {
 
 /// The beginning of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct HelloEvent {
@@ -40,6 +42,7 @@ pub struct HelloEvent {
 
 /// Events were left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ResyncEvent {
@@ -49,6 +52,7 @@ pub struct ResyncEvent {
 
 /// The end of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct EndEvent {

@@ -6,6 +6,7 @@ use super::InstanceShape;
 
 /// What runs and what it does: `freezeframe-fleet/1`. Rates are those of the last 10 seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct FleetAnswer {
@@ -49,6 +50,7 @@ pub struct FleetAnswer {
 
 /// One instance and what it does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct FleetInstance {
@@ -73,6 +75,7 @@ pub struct FleetInstance {
 
 /// One of the gate's services: what is under way, and how much may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct GateService {
@@ -92,6 +95,7 @@ pub struct GateService {
 
 /// How the last hour went: `freezeframe-fleet-history/1`. It begins with the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct HistoryAnswer {
@@ -107,6 +111,7 @@ pub struct HistoryAnswer {
 
 /// The requests that ended within some seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct HistoryColumn {
@@ -125,6 +130,7 @@ pub struct HistoryColumn {
 
 /// Something that happened, on the axis of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct HistoryMarker {

@@ -10,6 +10,7 @@ use crate::words::{losses, rfc3339};
 
 /// Everything known of one incident: `freezeframe-incident/1`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct IncidentView {
     /// `freezeframe-incident/1`.
@@ -64,6 +65,7 @@ pub struct IncidentView {
 
 /// The program location of an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SiteShape {
@@ -77,6 +79,7 @@ pub struct SiteShape {
 
 /// Milestones after the trap in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct TimingsMs {
@@ -116,6 +119,7 @@ pub struct TimingsMs {
 
 /// How a process is held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct HoldShape {
@@ -133,6 +137,7 @@ pub struct HoldShape {
 
 /// One thing that is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct LossShape {
@@ -144,6 +149,7 @@ pub struct LossShape {
 
 /// A line of source text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SourceLineShape {
@@ -155,6 +161,7 @@ pub struct SourceLineShape {
 
 /// The newest incidents: `freezeframe-incidents/1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct IncidentList {
@@ -166,6 +173,7 @@ pub struct IncidentList {
 
 /// An incident as a line of a list; the fields mean the same as in [`IncidentView`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct IncidentSummary {

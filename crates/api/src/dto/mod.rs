@@ -53,6 +53,7 @@ use crate::{Act, ActOutcome};
 
 /// Answer to an action.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ActionAnswer {
@@ -80,6 +81,7 @@ impl ActionAnswer {
 
 /// Body of every answer that is not 2xx.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ErrorAnswer {
@@ -93,6 +95,7 @@ pub struct ErrorAnswer {
 
 /// Problem details (RFC 9457, section 3.1); the type is `about:blank`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProblemDetails {
     /// Words of the status.
@@ -105,6 +108,7 @@ pub struct ProblemDetails {
 
 /// What went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ErrorShape {
@@ -122,6 +126,7 @@ pub struct ErrorShape {
 
 /// Body of `POST …/extend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct ExtendBody {
@@ -131,6 +136,7 @@ pub struct ExtendBody {
 
 /// Body of `POST …/core`; there need not be any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default, deny_unknown_fields)]
 pub struct CoreBody {
@@ -140,6 +146,7 @@ pub struct CoreBody {
 
 /// Body of `POST …/hand-over`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct HandOverBody {

@@ -6,6 +6,7 @@ use super::{IncidentSummary, RequestShape, SourceLineShape, ThreadShape, Timings
 
 /// What a person needs first of an incident: `freezeframe-overview/1`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct Overview {
@@ -44,6 +45,7 @@ pub struct Overview {
 
 /// The part of an incident that changes: that of a list, and what the first screen says of it in words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct StatusShape {
@@ -68,6 +70,7 @@ pub struct StatusShape {
 
 /// One fact about the impact, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ImpactShape {
@@ -79,6 +82,7 @@ pub struct ImpactShape {
 
 /// A section that exists for an incident.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SectionHead {

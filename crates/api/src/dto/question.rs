@@ -8,6 +8,7 @@ use crate::Inspected;
 
 /// Body of `POST …/inspect` and `POST …/reveal`. What is missing has the default that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default, deny_unknown_fields)]
 pub struct InspectBody {
@@ -31,6 +32,7 @@ pub struct InspectBody {
 
 /// A value that was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ValueAnswer {
@@ -56,6 +58,7 @@ pub struct ValueAnswer {
 
 /// The part of an expression that an error is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ExpressionShape {

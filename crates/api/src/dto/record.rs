@@ -7,6 +7,7 @@ use crate::words::rfc3339;
 
 /// Body of `POST …/notes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NoteBody {
@@ -16,6 +17,7 @@ pub struct NoteBody {
 
 /// Notes of an incident: `freezeframe-notes/1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct NoteList {
@@ -27,6 +29,7 @@ pub struct NoteList {
 
 /// A note: the answer to `POST …/notes`, an event, and a line of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct NoteShape {
@@ -46,6 +49,7 @@ pub struct NoteShape {
 
 /// Audit trail of an incident: `freezeframe-audit/1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct AuditList {
@@ -57,6 +61,7 @@ pub struct AuditList {
 
 /// Somebody did something: an event, and a line of the trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct AuditShape {
@@ -74,6 +79,7 @@ pub struct AuditShape {
 
 /// Answer to `POST …/acknowledge`: `freezeframe-owner/1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct OwnerAnswer {

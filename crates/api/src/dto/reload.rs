@@ -6,6 +6,7 @@ use crate::Change;
 
 /// Query of `POST /api/v1/gate/reload`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ReloadQuery {
     /// Check and compare, and change nothing.
@@ -14,6 +15,7 @@ pub struct ReloadQuery {
 
 /// Answer of `POST /api/v1/gate/reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ReloadAnswer {
     /// `freezeframe-reload/1`.
@@ -26,6 +28,7 @@ pub struct ReloadAnswer {
 
 /// One setting, service or route that differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ChangeShape {
     /// For people: `gate.workers 2 -> 3`.

@@ -7,6 +7,7 @@ use crate::words::rfc3339;
 
 /// The request that failed; method, path and traceparent are null where it was not recognised.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct RequestShape {
@@ -26,6 +27,7 @@ pub struct RequestShape {
 
 /// A request that is over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ExchangeShape {
@@ -53,6 +55,7 @@ pub struct ExchangeShape {
 
 /// One line that an instance wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct LogShape {

@@ -10,6 +10,7 @@ use crate::words::{self, rfc3339};
 
 /// A page of a section: `freezeframe-section/1`. Which kind of items it has is told by `name`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SectionPage {
     /// `freezeframe-section/1`.
@@ -31,6 +32,7 @@ pub struct SectionPage {
 
 /// The items of a section, by its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "name", content = "items", rename_all = "snake_case")]
 pub enum SectionItems {
@@ -54,6 +56,7 @@ pub enum SectionItems {
 
 /// Something that happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct MomentShape {
@@ -71,6 +74,7 @@ pub struct MomentShape {
 
 /// A request around the error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct RequestLine {
@@ -84,6 +88,7 @@ pub struct RequestLine {
 
 /// A thread in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ThreadLine {
@@ -111,6 +116,7 @@ pub struct ThreadLine {
 
 /// A milestone after the trap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct MilestoneShape {
@@ -124,6 +130,7 @@ pub struct MilestoneShape {
 
 /// A mapped file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ModuleShape {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /api/v1/session` and of a login.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SessionAnswer {
@@ -21,6 +22,7 @@ pub struct SessionAnswer {
 
 /// Body of `POST /api/v1/login`: a user and a password, or a token, or the secret of a link that works once.
 #[derive(Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default, deny_unknown_fields)]
 pub struct LoginBody {

@@ -6,6 +6,7 @@ use super::SourceLineShape;
 
 /// Source around a frame's line: `freezeframe-source/1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct SourceAnswer {

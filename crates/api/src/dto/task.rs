@@ -7,6 +7,7 @@ use super::{FrameShape, SiteShape};
 
 /// One asynchronous task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct TaskShape {

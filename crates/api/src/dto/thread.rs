@@ -8,6 +8,7 @@ const MAX_DEPTH: usize = 24;
 
 /// One thread whole: `freezeframe-thread/1`. Where it has more values than an answer can carry, the rest is left out and can be asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ThreadAnswer {
@@ -22,6 +23,7 @@ pub struct ThreadAnswer {
 
 /// One thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ThreadShape {
@@ -45,6 +47,7 @@ pub struct ThreadShape {
 
 /// A lock that a thread waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct BlockedOnShape {
@@ -60,6 +63,7 @@ pub struct BlockedOnShape {
 
 /// One function activation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct FrameShape {
@@ -82,6 +86,7 @@ pub struct FrameShape {
 /// A named value. Exactly one of the three holds: `value` is a text; `unavailable` says why there is none; neither, and the
 /// children say it all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct VariableShape {
@@ -93,6 +98,7 @@ pub struct VariableShape {
     /// As the language would write it.
     pub value: Option<String>,
     /// Fields, elements, pointee.
+    #[cfg_attr(test, schema(no_recursion))]
     pub children: Vec<VariableShape>,
     /// Why there is no value: `optimised out`, `redacted: …`, `left out: …`.
     pub unavailable: Option<String>,

@@ -8,6 +8,7 @@ mod guard;
 mod inspect;
 mod json;
 mod login;
+mod openapi;
 mod problem;
 mod read;
 mod reload;
@@ -88,6 +89,7 @@ fn routes() -> Vec<Route> {
         get(OPEN, "/fleet", assets::shell),
         get(OPEN, "/login", assets::shell),
         get(OPEN, "/assets/{name}", assets::asset),
+        get(VIEW, "/api/v1/openapi.json", openapi::description),
         get(KNOWN, "/api/v1/session", login::session),
         post(OPEN, "/api/v1/login", login::log_in),
         post(KNOWN, "/api/v1/logout", login::log_out),
@@ -191,6 +193,7 @@ mod tests {
             open   GET  /fleet
             open   GET  /login
             open   GET  /assets/{name}
+            view   GET  /api/v1/openapi.json
             any    GET  /api/v1/session
             open   POST /api/v1/login
             any    POST /api/v1/logout
