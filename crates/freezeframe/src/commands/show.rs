@@ -1,5 +1,7 @@
 //! `incidents` and `show`: what is in the store, for people and as JSON. They work with and without a daemon.
 
+use std::io::{BufReader, Seek};
+
 use freezeframe_api::dto::{IncidentList, IncidentView};
 use freezeframe_model::IncidentId;
 
@@ -93,9 +95,10 @@ fn show_remote(arguments: &Arguments, client: &Client) -> Result<i32, CommandErr
     if arguments.json {
         return super::print_json(&client.incident(arguments.id)?);
     }
-    let mut file = Vec::new();
+    let mut file = tempfile::tempfile()?;
     client.download(&super::transfer::remote_path(arguments.id), &mut file)?;
-    let (incident, capture) = freezeframe_store::read_capsule(&mut file.as_slice())?;
+    file.rewind()?;
+    let (incident, capture) = freezeframe_store::read_capsule(&mut BufReader::new(file))?;
     let style = render::Style { tasks: arguments.tasks, ..super::style() };
     super::print(&render::incident(&incident, capture.as_ref(), style))
 }
