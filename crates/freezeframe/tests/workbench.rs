@@ -50,8 +50,7 @@ fn from_the_alerts_link_to_the_release() {
     }
     let succeeded = wait(&mut browser);
     let lines: Vec<String> = saying.iter().collect();
-    println!("{}", lines.join("\n"));
-    assert!(ready == "ready" && succeeded, "the browser saw something else; it said why above");
+    assert!(ready == "ready" && succeeded, "the browser saw something else:\n{ready}\n{}", lines.join("\n"));
 }
 
 /// What the lock file names, once per checkout; git ignores it.

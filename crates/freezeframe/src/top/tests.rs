@@ -60,7 +60,7 @@ fn fleet(t: impl Fn(&str) -> String) -> Fleet {
             (400.0, 50),
             (2_000.0, 30 + at * 10),
             (64_000.0, 15),
-            (12_000_000.0, u64::from(at % 9 == 0)),
+            (12_000_000.0, u64::from(at.is_multiple_of(9))),
         ],
     };
     let marker = |at: &str, kind: &str| HistoryMarker {
