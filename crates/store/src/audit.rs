@@ -13,23 +13,29 @@ const MAX_NAME: usize = 256;
 const MAX_DETAIL: usize = 4096;
 
 impl Store {
-    /// Records an action, durably. Texts are shortened to 256 (`who`, `what`) and 4096 (`detail`) characters.
+    /// Records an action, durably, and returns what is recorded. Texts are shortened to 256 (`who`, `what`) and 4096 (`detail`) characters.
     pub fn audit(
         &self,
         who: &str,
         what: &str,
         incident: Option<IncidentId>,
         detail: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<AuditEntry, StoreError> {
         let entry = AuditEntry {
             at: Timestamp::now(),
-            who: who.chars().take(MAX_NAME).collect(),
-            what: what.chars().take(MAX_NAME).collect(),
+            who: who.to_owned(),
+            what: what.to_owned(),
             incident,
-            detail: detail.chars().take(MAX_DETAIL).collect(),
+            detail: detail.to_owned(),
         };
+        let entry = shortened(&entry);
         let mut state = self.writable()?;
-        self.with_room(&mut state, "the audit log", |db| append(db, &entry))
+        self.with_room(&mut state, "the audit log", |db| {
+            let transaction = db.unchecked_transaction()?;
+            append(&transaction, &entry)?;
+            transaction.commit()
+        })?;
+        Ok(entry)
     }
 
     /// The last `limit` actions, newest first.
@@ -69,18 +75,23 @@ fn entries(db: &Connection, rest: &str, values: impl Params) -> rusqlite::Result
     rows.collect()
 }
 
+fn shortened(entry: &AuditEntry) -> AuditEntry {
+    let short = |text: &str, max: usize| text.chars().take(max).collect();
+    AuditEntry {
+        at: entry.at,
+        who: short(&entry.who, MAX_NAME),
+        what: short(&entry.what, MAX_NAME),
+        incident: entry.incident,
+        detail: short(&entry.detail, MAX_DETAIL),
+    }
+}
+
+/// Within the caller's transaction, if there is one.
 pub(crate) fn append(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-    let transaction = db.unchecked_transaction()?;
+    let entry = shortened(entry);
     let sql = "INSERT INTO audit (at, who, what, incident, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
     let incident = entry.incident.map(rows::key);
-    transaction.prepare_cached(sql)?.execute(params![
-        entry.at.0,
-        entry.who,
-        entry.what,
-        incident,
-        entry.detail
-    ])?;
-    let newest = transaction.last_insert_rowid();
-    transaction.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([newest - MAX_ENTRIES])?;
-    transaction.commit()
+    db.prepare_cached(sql)?.execute(params![entry.at.0, entry.who, entry.what, incident, entry.detail])?;
+    let newest = db.last_insert_rowid();
+    db.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([newest - MAX_ENTRIES]).map(drop)
 }

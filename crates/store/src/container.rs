@@ -6,20 +6,21 @@
 //!         SHA-256 of name and payload
 //! 0u8     end
 //! ```
-//! Payloads are zstd-compressed: `incident.json.zst` (always), `capture.json.zst`, `core.zst`. Unknown parts are checked
+//! Payloads are zstd-compressed: `incident.json.zst` (always), `record.json.zst`, `capture.json.zst`, `core.zst`. Unknown parts are checked
 //! and skipped, so that later versions may add some. The digests find damage; they do not prove where a file is from.
 //!
 //! Whoever reads here reads a stranger's file: every length is bounded and nothing is allocated on a length's word.
 
 use std::io::{self, Read, Write};
 
-use freezeframe_model::{Capture, Incident};
+use freezeframe_model::{Capture, Incident, Record};
 use sha2::{Digest, Sha256};
 
 use crate::{StoreError, format};
 
 const MAGIC: &[u8; 8] = b"FFCAPS1\n";
 pub(crate) const INCIDENT_PART: &str = "incident.json.zst";
+pub(crate) const RECORD_PART: &str = "record.json.zst";
 pub(crate) const CAPTURE_PART: &str = "capture.json.zst";
 pub(crate) const CORE_PART: &str = "core.zst";
 /// Parts in one file, known or not.
@@ -35,22 +36,35 @@ const WHAT: &str = "the capsule file";
 /// only a newer version can read.
 pub fn read_capsule(from: &mut dyn Read) -> Result<(Incident, Option<Capture>), StoreError> {
     let mut ignore_core = |part: &mut Part<'_, '_>| part.copy(&mut io::sink());
-    read(from, &mut ignore_core)
+    let Contents { incident, capture, .. } = read(from, &mut ignore_core)?;
+    Ok((incident, capture))
+}
+
+/// What is in a capsule file besides the core.
+pub(crate) struct Contents {
+    pub(crate) incident: Incident,
+    pub(crate) capture: Option<Capture>,
+    pub(crate) record: Record,
 }
 
 /// The same; the core's payload goes to `core`.
 pub(crate) fn read(
     from: &mut dyn Read,
     core: &mut dyn FnMut(&mut Part<'_, '_>) -> Result<(), StoreError>,
-) -> Result<(Incident, Option<Capture>), StoreError> {
+) -> Result<Contents, StoreError> {
     let mut reader = Reader::new(from)?;
-    let (mut incident, mut capture, mut cores) = (None, None, 0);
+    let (mut incident, mut capture, mut record, mut cores) = (None, None, None, 0);
     while let Some(mut part) = reader.next()? {
         match part.name.as_str() {
             INCIDENT_PART if incident.is_none() => {
                 let payload = part.payload(format::MAX_INCIDENT)?;
                 let bytes = format::decompress(&payload[..], format::MAX_INCIDENT, "the incident")?;
                 incident = Some(format::decode_incident(&bytes, "the incident")?);
+            }
+            RECORD_PART if record.is_none() => {
+                let payload = part.payload(format::MAX_INCIDENT)?;
+                let bytes = format::decompress(&payload[..], format::MAX_INCIDENT, "the record")?;
+                record = Some(format::decode_record(&bytes, "the record")?);
             }
             CAPTURE_PART if capture.is_none() => {
                 let payload = part.payload(format::MAX_CAPTURE)?;
@@ -60,14 +74,14 @@ pub(crate) fn read(
                 cores += 1;
                 core(&mut part)?;
             }
-            INCIDENT_PART | CAPTURE_PART | CORE_PART => {
+            INCIDENT_PART | RECORD_PART | CAPTURE_PART | CORE_PART => {
                 return Err(StoreError::damaged(WHAT, format!("{} is there twice", part.name)));
             }
             _ => part.copy(&mut io::sink())?,
         }
     }
     match incident {
-        Some(incident) => Ok((incident, capture)),
+        Some(incident) => Ok(Contents { incident, capture, record: record.unwrap_or_default() }),
         None => Err(StoreError::damaged(WHAT, "it has no incident")),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 
-use freezeframe_model::{Capture, Incident, Variable};
+use freezeframe_model::{Capture, Incident, Record, Variable};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
@@ -22,11 +22,12 @@ const LEVEL: i32 = 3;
 const VERSION: u64 = 1;
 const INCIDENT: &str = "freezeframe-incident";
 const CAPTURE: &str = "freezeframe-capture";
+const RECORD: &str = "freezeframe-record";
 
 #[derive(Deserialize)]
 struct Envelope<B> {
     format: String,
-    #[serde(alias = "incident", alias = "capture")]
+    #[serde(alias = "incident", alias = "capture", alias = "record")]
     body: B,
 }
 
@@ -40,6 +41,12 @@ struct IncidentOut<'a> {
 struct CaptureOut<'a> {
     format: String,
     capture: &'a Capture,
+}
+
+#[derive(Serialize)]
+struct RecordOut<'a> {
+    format: String,
+    record: &'a Record,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +74,19 @@ pub(crate) fn encode_incident(incident: &Incident) -> Result<Vec<u8>, EncodeErro
 /// Reads what [`encode_incident`] wrote; `what` names it in errors.
 pub(crate) fn decode_incident(bytes: &[u8], what: &str) -> Result<Incident, StoreError> {
     decode(bytes, INCIDENT, what)
+}
+
+/// What people wrote and did, as JSON in its envelope.
+pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Bounded { to: Vec::new(), left: MAX_INCIDENT };
+    let envelope = RecordOut { format: format!("{RECORD}/{VERSION}"), record };
+    serde_json::to_writer(&mut out, &envelope).map_err(|error| encode_error(&error, MAX_INCIDENT))?;
+    Ok(out.to)
+}
+
+/// Reads what [`encode_record`] wrote.
+pub(crate) fn decode_record(bytes: &[u8], what: &str) -> Result<Record, StoreError> {
+    decode(bytes, RECORD, what)
 }
 
 /// The capture as compressed JSON in its envelope.

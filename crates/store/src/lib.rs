@@ -1,7 +1,7 @@
 //! Incidents and capsules on disk: the only owner of on-disk formats.
 //!
 //! ```text
-//! DIR/incidents.db           rows of all incidents, counters, occurrences, audit log, accounts (SQLite, WAL)
+//! DIR/incidents.db           rows of all incidents, notes, counters, occurrences, builds, audit log, accounts (SQLite, WAL)
 //! DIR/lock                   held by the one process that may write
 //! DIR/reserve                room that is given up when the disk is full, so that a row still fits
 //! DIR/capsules/INC-42/       incident.json, capture.json.zst, core.zst

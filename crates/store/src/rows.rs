@@ -48,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
 ",
     crate::accounts::TABLES,
+    crate::record::TABLES,
 ];
 
 /// Fingerprints whose occurrences are counted; beyond it the one not seen for longest is forgotten.
@@ -129,7 +130,11 @@ fn version(db: &Connection) -> Result<u64, StoreError> {
 pub(crate) fn next(db: &Connection, counter: &str) -> rusqlite::Result<u64> {
     let sql = "INSERT INTO counters (name, value) VALUES (?1, 1)
                ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value";
-    db.prepare_cached(sql)?.query_row([counter], |row| row.get(0)).map(unsigned)
+    // By itself the statement would commit when it is reset, where an error (a full disk) is lost: the number would be given twice.
+    let transaction = db.unchecked_transaction()?;
+    let number = transaction.prepare_cached(sql)?.query_row([counter], |row| row.get(0)).map(unsigned)?;
+    transaction.commit()?;
+    Ok(number)
 }
 
 /// Sees to it that the counter never yields `used` again.
@@ -201,6 +206,7 @@ pub(crate) fn set_restored(db: &Connection, id: IncidentId) -> rusqlite::Result<
 }
 
 pub(crate) fn delete(db: &Connection, id: IncidentId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM notes WHERE incident = ?1")?.execute([key(id)])?;
     db.prepare_cached("DELETE FROM incidents WHERE id = ?1")?.execute([key(id)]).map(drop)
 }
 

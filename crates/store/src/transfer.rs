@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use freezeframe_model::{HoldFacts, Incident, IncidentId, IncidentState, Loss};
 
 use crate::capsule::{CAPTURE_FILE, CORE_FILE};
-use crate::container::{self, CAPTURE_PART, CORE_PART, INCIDENT_PART, Part};
+use crate::container::{self, CAPTURE_PART, CORE_PART, Contents, INCIDENT_PART, Part, RECORD_PART};
 use crate::error::is_full;
 use crate::medium::{Sink, TEMPORARY, remove_file, sync_directory};
 use crate::rows::Size;
@@ -22,11 +22,16 @@ impl Store {
         let incident = self.incident(id)?.ok_or(StoreError::NoIncident(id))?;
         let body = format::encode_incident(&incident)
             .map_err(|error| StoreError::damaged(id.to_string(), error.to_string()))?;
+        let record = self.record(id)?;
+        let record = format::encode_record(&record)
+            .map_err(|error| StoreError::damaged(format!("the record of {id}"), error.to_string()))?;
         let parts = [(CAPTURE_FILE, CAPTURE_PART, true), (CORE_FILE, CORE_PART, with_core)];
         let mut write = || {
             let body = format::compress(&body)?;
             container::write_start(to)?;
             container::write_part(to, INCIDENT_PART, body.len() as u64, &mut &body[..])?;
+            let record = format::compress(&record)?;
+            container::write_part(to, RECORD_PART, record.len() as u64, &mut &record[..])?;
             for (file, part, _) in parts.iter().filter(|(.., wanted)| *wanted) {
                 // Opened late and read through the handle: an eviction in between does not disturb it.
                 if let Some((mut file, length)) =
@@ -44,7 +49,8 @@ impl Store {
     pub fn import(&self, from: &mut dyn Read) -> Result<IncidentId, StoreError> {
         drop(self.writable()?);
         let mut core = Staging::new(self);
-        let (mut incident, capture) = container::read(from, &mut |part| core.receive(part))?;
+        let contents = container::read(from, &mut |part| core.receive(part))?;
+        let Contents { mut incident, capture, record } = contents;
         let origin = incident.id;
         incident.id = self.next_id()?;
         if incident.state.is_live() {
@@ -57,6 +63,7 @@ impl Store {
             lose(&mut incident, "core file", why);
         }
         self.insert_from(&mut incident, capture.as_ref(), Some(origin))?;
+        self.restore_record(incident.id, &record)?;
         if let Some(why) = core.keep(&incident)? {
             lose(&mut incident, "core file", &why);
             self.update(&incident)?;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod full;
+mod record;
 mod records;
 mod transfer;
 

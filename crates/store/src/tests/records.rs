@@ -150,7 +150,7 @@ fn newer_formats_are_refused_by_name() {
     store.lock().db.pragma_update(None, "user_version", 9).expect("a version");
     drop(store);
     let expected =
-        "incidents.db has format version 9, but only versions up to 2 are understood: upgrade freezeframe";
+        "incidents.db has format version 9, but only versions up to 3 are understood: upgrade freezeframe";
     assert_eq!(Store::open(dir.path(), Quota::default()).expect_err("newer").to_string(), expected);
     assert_eq!(Store::open_read_only(dir.path()).expect_err("newer").to_string(), expected);
 }
