@@ -46,6 +46,6 @@ pub use inspect::{Bounds, EvaluateError, Inspection, Obstacle, evaluate_captured
 pub use maps::{Mapping, parse_maps};
 pub use memory::{Layered, Memory, Snapshot, Unreadable};
 pub use modules::Modules;
-pub use separate::{DebugSources, Fetch, build_id_of};
+pub use separate::{DebugSources, Fetch, build_id_of, build_of};
 pub use unwind::{Recovery, Stack, StackEnd, StackFrame};
 pub use user_code::UserCode;

@@ -44,6 +44,14 @@ pub fn build_id_of(file: &File) -> io::Result<Option<BuildId>> {
     Elf::open(file).map(|elf| elf.linked_build_id().cloned()).map_err(io::Error::other)
 }
 
+/// Build of an ELF file as captures name it: the linker's id, or where there is none a hash of the file.
+///
+/// # Errors
+/// The file cannot be read, or is none.
+pub fn build_of(file: &File) -> io::Result<BuildId> {
+    Elf::open(file).map(|elf| elf.build_id()).map_err(io::Error::other)
+}
+
 /// The files that belong to one module.
 #[derive(Clone)]
 pub(crate) struct Files {

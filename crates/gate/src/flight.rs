@@ -298,6 +298,10 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        let total_us = micros(self.since);
+        if let Some((instance, _)) = &self.place {
+            instance.record(self.link.worker.index, total_us);
+        }
         self.leave();
         self.link.request_is_over();
         let outcome = self.outcome.take().unwrap_or(Outcome::ClientGone);
@@ -306,7 +310,6 @@ impl Drop for Flight {
             self.link.request_was_reset();
         }
         let shared = &self.link.worker.shared;
-        let total_us = micros(self.since);
         // This may run while the task's stack unwinds: a second panic would end the process.
         let told = catch_unwind(AssertUnwindSafe(|| {
             self.tell(&outcome, total_us);

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use freezeframe_histogram::Series;
+use freezeframe_histogram::{Histogram, Series};
 use freezeframe_model::{Exchange, InFlight, IncidentId, InstanceId};
 use tokio::sync::{Semaphore, watch};
 
@@ -218,6 +218,13 @@ impl Gate {
     /// (`queue`, where there is one; `processing`, from sending to the head of the response; `total`).
     pub fn durations(&self) -> Vec<Series> {
         self.inner.shared.meters.series()
+    }
+
+    /// How long requests took that ended on an instance, from their arrival.
+    pub fn served(&self, instance: InstanceId) -> Histogram {
+        let mut all = Histogram::new();
+        self.inner.shared.known(instance).iter().for_each(|instance| all.merge(&instance.served()));
+        all
     }
 
     /// What the services of the table in use are doing.

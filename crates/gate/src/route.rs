@@ -4,10 +4,11 @@
 //! truth about whether that worker may still send there: after [`Instance::close`] has returned, no request begins.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use freezeframe_histogram::{Histogram, Recorder};
 use freezeframe_model::{InFlight, IncidentId, InstanceId};
 use http::HeaderValue;
 use tokio::sync::Notify;
@@ -65,6 +66,8 @@ pub(crate) struct Instance {
     epoch: Instant,
     settled: Arc<Settled>,
     shards: Box<[Lonely<Mutex<Shard>>]>,
+    /// How long requests took that ended on it, by worker; made with the first.
+    served: Box<[Lonely<OnceLock<Recorder>>]>,
 }
 
 /// Tells tasks that wait for requests to end; most of the time there are none, and then nobody is told.
@@ -130,6 +133,7 @@ impl Instance {
             epoch: Instant::now(),
             settled,
             shards: (0..workers).map(|_| shard()).collect(),
+            served: (0..workers).map(|_| Lonely(OnceLock::new())).collect(),
         }
     }
 
@@ -137,7 +141,22 @@ impl Instance {
         self.shards.get(worker).map(|shard| lock(&shard.0))
     }
 
+    /// How long the requests took that ended on it.
+    pub(crate) fn served(&self) -> Histogram {
+        let mut all = Histogram::new();
+        let recorders = self.served.iter().filter_map(|recorder| recorder.0.get());
+        recorders.for_each(|recorder| all.merge(&recorder.snapshot()));
+        all
+    }
+
     // What the worker does for its own requests.
+
+    /// A request ended on it. Only the worker that is named may call this for itself.
+    pub(crate) fn record(&self, worker: usize, total_us: u64) {
+        if let Some(recorder) = self.served.get(worker) {
+            recorder.0.get_or_init(Recorder::new).record_ns(total_us.saturating_mul(1000));
+        }
+    }
 
     /// Begins an attempt; `None` where the instance is out of routing.
     pub(crate) fn register(&self, worker: usize, slot: impl FnOnce() -> Slot) -> Option<usize> {

@@ -198,4 +198,7 @@ async fn durations_are_kept_by_route_outcome_and_part() {
             "shop shed total 1"
         ]
     );
+    // What was refused ended on no instance.
+    let upstream = gate.upstreams()[0].id;
+    assert_eq!(gate.served(upstream).count(), 1);
 }

@@ -47,6 +47,16 @@ impl Histogram {
         self.add_sum_ns(other.sum_ns);
     }
 
+    /// What was added since an earlier state of the same histogram. What an earlier state had more of is taken for nothing.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut new = Self::new();
+        for (index, count) in self.filled() {
+            new.add(index, count.saturating_sub(earlier.in_bucket(index)));
+        }
+        new.add_sum_ns(self.sum_ns.saturating_sub(earlier.sum_ns));
+        new
+    }
+
     /// How many durations there are.
     pub fn count(&self) -> u64 {
         self.count
@@ -83,5 +93,26 @@ impl Histogram {
         });
         let last = || self.filled().last();
         reached.or_else(last).map(|(index, _)| bucket::middle_us(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_since_is_told_from_what_was_there() {
+        let mut histogram = Histogram::new();
+        histogram.record_ns(1_000_000);
+        let earlier = histogram.clone();
+        histogram.record_ns(1_000_000);
+        histogram.record_ns(9_000_000);
+        let new = histogram.since(&earlier);
+        assert_eq!((new.count(), new.sum_ns()), (2, 10_000_000));
+        assert_eq!(new.filled().map(|(_, count)| count).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(earlier.since(&histogram), Histogram::new());
+        let mut merged = earlier;
+        merged.merge(&new);
+        assert_eq!(merged, histogram);
     }
 }

@@ -35,7 +35,7 @@ pub use examined::Examined;
 pub use held::{Held, Reclaimed};
 pub use memory::ProcessMemory;
 pub use native::Native;
-pub use process::ProcessId;
+pub use process::{ProcessId, resident_bytes_of_tree};
 
 /// What to start.
 #[derive(Clone, Debug, Default)]

@@ -135,6 +135,27 @@ pub fn resident_bytes(pid: i32) -> u64 {
     kib.unwrap_or(0).saturating_mul(1024)
 }
 
+/// Processes of a tree that are looked at.
+const TREE_MAX: usize = 1024;
+
+/// Resident memory in bytes of a process and of everything below it; pages that several share count for each. `None` where the process is
+/// gone.
+pub fn resident_bytes_of_tree(pid: i32) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}")).ok()?;
+    let (mut sum, mut left, mut seen) = (0_u64, vec![pid], 0);
+    while let Some(pid) = left.pop()
+        && seen < TREE_MAX
+    {
+        seen += 1;
+        sum = sum.saturating_add(resident_bytes(pid));
+        for tid in threads(pid) {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default();
+            left.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+        }
+    }
+    Some(sum)
+}
+
 fn status_field(pid: i32, name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned())
@@ -160,5 +181,7 @@ mod tests {
         assert!(threads(pid).contains(&pid));
         assert_eq!(process_of(pid), Some(pid));
         assert!(resident_bytes(pid) > 0);
+        assert!(resident_bytes_of_tree(pid).is_some_and(|tree| tree > 0));
+        assert_eq!(resident_bytes_of_tree(i32::MAX), None);
     }
 }
