@@ -117,7 +117,14 @@ impl Worker {
             let (sent, outcome) = (Arc::clone(&queued), Arc::clone(&result));
             let noted = blocking(self.outbox.clone(), move |outbox| note(outbox, &sent, &outcome)).await;
             match noted {
-                Ok(false) => return,
+                Ok(false) => {
+                    if result.is_ok()
+                        && let Some(told) = self.outbox.on_delivery.get()
+                    {
+                        told(&self.name, &queued.alert.notice);
+                    }
+                    return;
+                }
                 Ok(true) => {
                     let notice = &queued.alert.notice;
                     tracing::error!(channel = self.name, incident = %notice.incident, "gave up an alert");

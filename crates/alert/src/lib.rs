@@ -27,5 +27,5 @@ pub use channel::{Channel, SendError};
 pub use config::{ChannelConfig, ConfigError, Lookup};
 pub use freezeframe_http::Trust;
 pub use notice::{Alert, Notice, NoticeEvent};
-pub use outbox::{Outbox, OutboxError, Queued};
+pub use outbox::{OnDelivery, Outbox, OutboxError, Queued};
 pub use timing::Timing;

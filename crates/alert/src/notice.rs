@@ -7,6 +7,8 @@ use time::format_description::well_known::Rfc3339;
 
 /// Characters that are kept of a text; far more than a sentence, and within every channel's limit.
 const MAX_TEXT: usize = 1000;
+/// Characters that are kept of a report.
+const MAX_REPORT: usize = 32 << 10;
 
 /// What happened to an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,17 +52,22 @@ pub struct Notice {
     pub count: u64,
     /// Where to look: the workbench page of the incident.
     pub link: String,
+    /// More about it in Markdown, for channels that carry letters: nothing that was read of the process, only where and when. May be empty.
+    #[serde(default)]
+    pub report: String,
     /// When it happened.
     pub at: Timestamp,
 }
 
 impl Notice {
-    /// The same with every text on one line and of bounded length, so that no channel has to think about it.
+    /// The same with every text but the report on one line, and of bounded length, so that no channel has to think about it.
     pub(crate) fn tidied(&self) -> Self {
         let mut copy = self.clone();
         for text in [&mut copy.service, &mut copy.sentence, &mut copy.state, &mut copy.link] {
             *text = text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
         }
+        let is_plain = |c: &char| *c == '\n' || !c.is_control();
+        copy.report = copy.report.chars().filter(is_plain).take(MAX_REPORT).collect();
         copy
     }
 }

@@ -11,7 +11,7 @@
 //! This file knows rows and the clock that it is given; sending is `delivery`'s.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use freezeframe_model::{Fingerprint, Timestamp};
@@ -116,7 +116,12 @@ pub struct Outbox {
     pub(crate) timing: Timing,
     /// Changes whenever there may be something to send.
     pub(crate) changed: watch::Sender<u64>,
+    /// Is told of every delivery.
+    pub(crate) on_delivery: OnceLock<OnDelivery>,
 }
+
+/// Is told that a channel, by its name, has accepted a notice. Called from a task: it must not block.
+pub type OnDelivery = Box<dyn Fn(&str, &Notice) + Send + Sync>;
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -147,7 +152,12 @@ impl Outbox {
             _ => {}
         }
         let changed = watch::Sender::new(0);
-        Ok(Self { db: Mutex::new(db), timing, changed })
+        Ok(Self { db: Mutex::new(db), timing, changed, on_delivery: OnceLock::new() })
+    }
+
+    /// Has `told` told of every delivery from now on. Only the first call counts.
+    pub fn on_delivery(&self, told: OnDelivery) {
+        let _ = self.on_delivery.set(told);
     }
 
     /// Puts the notice into the outbox for each of the channels; durable on return.

@@ -57,6 +57,7 @@ mod tests {
             fingerprint: Fingerprint([0; 16]),
             count: 3,
             link: "http://127.0.0.1/i/INC-42?a=1&b=|".to_owned(),
+            report: String::new(),
             at: Timestamp(0),
         };
         expect![[r#"

@@ -80,7 +80,8 @@ impl Smtp {
 fn text(alert: &Alert) -> String {
     let notice = &alert.notice;
     let (headline, time) = (alert.headline(), alert.time());
-    format!("{headline}\n\n{}\n\n{} ({}), {time}\n", notice.link, notice.incident, notice.state)
+    let report = if notice.report.is_empty() { String::new() } else { format!("\n{}", notice.report) };
+    format!("{headline}\n\n{}\n\n{} ({}), {time}\n{report}", notice.link, notice.incident, notice.state)
 }
 
 fn html(alert: &Alert) -> String {

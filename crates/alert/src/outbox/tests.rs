@@ -45,6 +45,7 @@ impl Bench {
             fingerprint: Fingerprint([fingerprint; 16]),
             count,
             link: "http://127.0.0.1/i".to_owned(),
+            report: String::new(),
             at: self.now,
         };
         self.outbox.enqueue_at(&notice, &["it".to_owned()], self.now).expect("room");
@@ -273,6 +274,7 @@ fn texts_are_one_bounded_line() {
         fingerprint: Fingerprint([0; 16]),
         count: 1,
         link: String::new(),
+        report: String::new(),
         at: Timestamp(i64::MAX),
     };
     bench.outbox.enqueue_at(&notice, &["it".to_owned()], bench.now).expect("room");

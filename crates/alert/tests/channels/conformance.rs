@@ -67,6 +67,7 @@ fn notice(event: NoticeEvent) -> Notice {
         fingerprint: Fingerprint([0xab; 16]),
         count: 1,
         link: "http://127.0.0.1:7777/i/INC-42".to_owned(),
+        report: String::new(),
         at: Timestamp(1_700_000_000_000_000),
     }
 }

@@ -15,6 +15,7 @@ fn alert(event: NoticeEvent, count: u64) -> Alert {
         fingerprint: Fingerprint([0xab; 16]),
         count,
         link: "http://127.0.0.1:7777/i/INC-42".to_owned(),
+        report: String::new(),
         at: Timestamp(1_700_000_000_000_000),
     };
     Alert { delivery: "5f-1".to_owned(), notice }
@@ -124,6 +125,26 @@ async fn slack() {
           "text": ":white_check_mark: Resolved: shop/3 panicked in Cart&lt;\"a\" &amp; b&gt;::total (src/cart.rs:41)\n<http://127.0.0.1:7777/i/INC-42|INC-42> (held)"
         }"#]],
     );
+}
+
+#[tokio::test]
+async fn a_mail_carries_the_report_and_other_channels_do_not() {
+    let mut long = alert(NoticeEvent::Opened, 1);
+    long.notice.report = "# INC-42\n\n## Impact\n\n- Users: replaced in 1.2 ms\n".to_owned();
+    let mail = |port| ChannelConfig::Smtp {
+        url: format!("smtp://127.0.0.1:{port}"),
+        from: "alerts@example.com".to_owned(),
+        to: vec!["oncall@example.com".to_owned()],
+    };
+    let (_, body) = sent(Protocol::Smtp, mail, &long).await;
+    let end = "INC-42 (held), 2023-11-14T22:13:20Z\n\n# INC-42\n\n## Impact\n\n- Users: replaced in 1.2 ms\n";
+    assert!(body.replace('\r', "").contains(end), "{body}");
+    let hook = |port| ChannelConfig::Webhook {
+        url: format!("http://127.0.0.1:{port}/hook"),
+        secret: "whsec".to_owned(),
+    };
+    let (_, body) = sent(Protocol::Http, hook, &long).await;
+    assert!(!body.contains("Impact"), "{body}");
 }
 
 #[tokio::test]
