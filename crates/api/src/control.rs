@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use freezeframe_histogram::Series;
 use freezeframe_model::{
-    Capture, EvaluateError, Incident, IncidentId, InstanceView, Question, Record, Sightings, Variable,
+    Capture, EvaluateError, Incident, IncidentId, InstanceView, Note, Owner, Question, Record, Sightings,
+    SourceLine, Timestamp, Variable,
 };
+
+use crate::Events;
+use crate::dto::{FleetAnswer, HistoryAnswer};
 
 /// A future on the heap, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -99,6 +103,38 @@ pub struct Change {
     pub at_next_start: bool,
 }
 
+/// Where source text was found, besides in a capsule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceOrigin {
+    /// In a directory, as it is now.
+    Directory,
+    /// In a repository of git, as it was at the build's revision.
+    Git,
+}
+
+impl SourceOrigin {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Git => "git",
+        }
+    }
+}
+
+/// Source text that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundSource {
+    /// Where.
+    pub origin: SourceOrigin,
+    /// What was read: a path, or `REVISION:PATH`.
+    pub from: String,
+    /// Around the line that was asked for.
+    pub lines: Vec<SourceLine>,
+    /// Why it may not be what the build was made from.
+    pub doubt: Option<String>,
+}
+
 /// Why the daemon did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -163,6 +199,39 @@ pub trait Control: Send + Sync + 'static {
         file: IncidentFile,
         to: &mut dyn Write,
     ) -> Result<(), ControlError>;
+
+    /// Writes a note, and tells those who watch.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Conflict`] where there are too many, [`ControlError::Failed`].
+    fn note(&self, who: &str, id: IncidentId, text: &str) -> Result<Note, ControlError>;
+
+    /// Records that `who` takes care of an incident, also in the audit log, and tells those who watch.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Failed`].
+    fn acknowledge(&self, who: &str, id: IncidentId) -> Result<Owner, ControlError>;
+
+    /// Source around a line (from 1) of a file that an incident's build was compiled from, besides what its capsule has.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    fn source(&self, incident: &Incident, file: &str, line: u32) -> Result<FoundSource, String>;
+
+    /// Address of an incident's page, as alerts have it.
+    fn link(&self, id: IncidentId) -> String;
+
+    /// What runs, and what it does.
+    fn fleet(&self) -> BoxFuture<'_, FleetAnswer>;
+
+    /// How the last hour went, between two moments.
+    ///
+    /// # Errors
+    /// [`ControlError::Failed`] where it cannot be read.
+    fn history(&self, from: Timestamp, to: Timestamp) -> Result<HistoryAnswer, ControlError>;
+
+    /// Where those who watch are told.
+    fn events(&self) -> &Events;
 
     /// How long requests through the gate took: histograms with the labels `route`, `outcome` and `part`.
     fn durations(&self) -> Vec<Series>;

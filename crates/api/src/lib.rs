@@ -9,6 +9,7 @@
 mod access;
 mod control;
 pub mod dto;
+mod events;
 mod http;
 mod measured;
 mod overview;
@@ -20,9 +21,11 @@ pub use access::{
     Access, AccountError, Accounts, Busy, Caller, Door, Identity, IdentityProvider, Register, RegisterError,
 };
 pub use control::{
-    Act, ActOutcome, BoxFuture, Change, Control, ControlError, IncidentFile, Inspected, Known,
+    Act, ActOutcome, BoxFuture, Change, Control, ControlError, FoundSource, IncidentFile, Inspected, Known,
+    SourceOrigin,
 };
 pub use dto::{IncidentList, IncidentView, InstanceList};
+pub use events::Events;
 pub use http::{Page, PageFile, router};
 pub use measured::{GateControl, gate_router};
 pub use serve::{serve_tcp, serve_unix};

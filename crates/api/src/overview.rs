@@ -1,6 +1,6 @@
 //! The first screen of an incident, put together from what is known: bounded, whatever was captured.
 
-use freezeframe_model::{Capture, Incident, Owner, Sightings};
+use freezeframe_model::{Capture, Incident, Owner, Sightings, SourceLine};
 
 use crate::dto::{ImpactShape, Overview, Room, SourceLineShape, StatusShape, ThreadShape};
 use crate::section::{self, Known};
@@ -37,7 +37,7 @@ pub(crate) fn overview(known: &Known<'_>, sightings: &Sightings) -> Overview {
         build_age_ms: sightings.build_since.map(age),
         revision: sightings.revision.clone(),
         request: (&incident.request).into(),
-        source: capture.map(source).unwrap_or_default(),
+        source: capture.map(|capture| source_around(&capture.source, capture.site.line)).unwrap_or_default(),
         failing: failing.map(|thread| ThreadShape::within(thread, site, FIRST)),
         site_frame: site,
         sections: section::heads(known),
@@ -66,14 +66,14 @@ pub(crate) fn status(incident: &Incident, owner: Option<&Owner>) -> StatusShape 
     }
 }
 
-/// Source around the site; where there are more lines than fit, those nearest to it.
-fn source(capture: &Capture) -> Vec<SourceLineShape> {
+/// Source around a line; where there is more than fits, what is nearest to it.
+pub(crate) fn source_around(source: &[SourceLine], line: u32) -> Vec<SourceLineShape> {
     let (max_lines, max_text) = MAX_SOURCE;
-    let site = capture.source.iter().position(|line| line.number == capture.site.line).unwrap_or(0);
-    let first = site.saturating_sub(max_lines / 2).min(capture.source.len().saturating_sub(max_lines));
-    let shape = |line: &freezeframe_model::SourceLine| SourceLineShape {
+    let at = source.iter().position(|known| known.number == line).unwrap_or(0);
+    let first = at.saturating_sub(max_lines / 2).min(source.len().saturating_sub(max_lines));
+    let shape = |line: &SourceLine| SourceLineShape {
         line: line.number,
         text: line.text.chars().take(max_text).collect(),
     };
-    capture.source.iter().skip(first).take(max_lines).map(shape).collect()
+    source.iter().skip(first).take(max_lines).map(shape).collect()
 }

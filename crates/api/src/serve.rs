@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::Caller;
+use crate::http::Ended;
 
 /// Connections per listener; further ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
@@ -133,8 +134,10 @@ async fn serve_connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
+    let of_answers = Ended(ended.clone());
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
+        request.extensions_mut().insert(of_answers.clone());
         if let Some(caller) = caller.clone() {
             request.extensions_mut().insert(caller);
         }

@@ -1,7 +1,9 @@
 //! How times, durations and threads are put into words: the same in JSON, on the page and in the terminal.
 
+mod markdown;
 mod tasks;
 
+pub use markdown::Report;
 pub use tasks::{TaskGroup, task_activity, task_counts, task_groups, task_ids, task_site, task_state};
 
 use freezeframe_model::{

@@ -113,7 +113,7 @@ error: ErrorShape, };
  */
 export type ErrorShape = {
 /**
- * `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`, `invalid`.
+ * `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`, `invalid`, `busy`.
  */
 kind: string,
 /**

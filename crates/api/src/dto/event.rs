@@ -26,6 +26,25 @@ pub enum LiveEvent {
     End(EndEvent),
 }
 
+impl LiveEvent {
+    /// Its type and its data, as they are sent.
+    pub(crate) fn written(&self) -> (&'static str, String) {
+        fn json(name: &'static str, data: &impl Serialize) -> (&'static str, String) {
+            // The shapes have nothing that JSON has no word for.
+            (name, serde_json::to_string(data).unwrap_or_default())
+        }
+        match self {
+            Self::Hello(data) => json("hello", data),
+            Self::Incident(data) => json("incident", data),
+            Self::Note(data) => json("note", data),
+            Self::Audit(data) => json("audit", data),
+            Self::Fleet(data) => json("fleet", data),
+            Self::Resync(data) => json("resync", data),
+            Self::End(data) => json("end", data),
+        }
+    }
+}
+
 /// The beginning of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]

@@ -112,7 +112,7 @@ pub struct ProblemDetails {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct ErrorShape {
-    /// `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`, `invalid`.
+    /// `not_found`, `denied`, `conflict`, `timed_out`, `failed`, `unauthorized`, `rate_limited`, `bad_request`, `misdirected`, `invalid`, `busy`.
     pub kind: String,
     /// For people.
     pub message: String,

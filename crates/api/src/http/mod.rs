@@ -3,6 +3,8 @@
 mod accounts;
 mod assets;
 mod download;
+mod events;
+mod fleet;
 mod gate;
 mod guard;
 mod inspect;
@@ -11,6 +13,7 @@ mod login;
 mod openapi;
 mod problem;
 mod read;
+mod record;
 mod reload;
 
 use std::sync::Arc;
@@ -22,10 +25,12 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
 use freezeframe_model::IncidentId;
+use tokio::sync::Semaphore;
 
 use crate::Access;
 use crate::access::Need;
 use crate::control::{Act, ActOutcome, Control, ControlError, Known};
+pub(crate) use events::Ended;
 pub(crate) use problem::Problem;
 
 pub use assets::{Page, PageFile};
@@ -38,6 +43,8 @@ struct Shared {
     control: Arc<dyn Control>,
     access: Access,
     page: Page,
+    /// Places for those who listen for events.
+    streams: Arc<Semaphore>,
 }
 
 /// A path, and what it asks of its callers.
@@ -98,6 +105,12 @@ fn routes() -> Vec<Route> {
         get(VIEW, "/api/v1/incidents/{id}/overview", read::overview),
         get(VIEW, "/api/v1/incidents/{id}/sections/{name}", read::section),
         get(VIEW, "/api/v1/incidents/{id}/threads/{tid}", read::thread),
+        get(VIEW, "/api/v1/incidents/{id}/source", read::source),
+        get(VIEW, "/api/v1/incidents/{id}/markdown", record::markdown),
+        get(VIEW, "/api/v1/incidents/{id}/notes", record::notes),
+        get(VIEW, "/api/v1/incidents/{id}/audit", record::audit),
+        post(ACT, "/api/v1/incidents/{id}/notes", record::note),
+        post(ACT, "/api/v1/incidents/{id}/acknowledge", record::acknowledge),
         post(VIEW, "/api/v1/incidents/{id}/inspect", inspect::value),
         post(REVEAL, "/api/v1/incidents/{id}/reveal", inspect::reveal),
         get(VIEW, "/api/v1/incidents/{id}/capsule", download::capsule),
@@ -113,6 +126,9 @@ fn routes() -> Vec<Route> {
         get(SOCKET, "/api/v1/tokens", accounts::tokens),
         post(SOCKET, "/api/v1/tokens", accounts::add_token),
         delete(SOCKET, "/api/v1/tokens/{name}", accounts::remove_token),
+        get(VIEW, "/api/v1/fleet", fleet::fleet),
+        get(VIEW, "/api/v1/fleet/history", fleet::history),
+        get(VIEW, "/api/v1/events", events::events),
         get(VIEW, "/metrics", gate::metrics),
         post(ACT, "/api/v1/gate/reload", reload::reload),
         get(VIEW, "/api/v1/gate/histograms", gate::histograms),
@@ -122,7 +138,8 @@ fn routes() -> Vec<Route> {
 
 /// All routes over one daemon, for one listener. A listener with other [`Access`] needs a router of its own.
 pub fn router(state: Arc<dyn Control>, access: Access, page: Page) -> Router {
-    let shared = Arc::new(Shared { control: state, access, page });
+    let streams = Arc::new(Semaphore::new(events::STREAMS_MAX));
+    let shared = Arc::new(Shared { control: state, access, page, streams });
     let router = routes().into_iter().fold(Router::new(), |router, route| {
         let asked = from_fn_with_state(route.need, guard::require);
         router.route(route.path, route.handler.route_layer(asked))
@@ -202,6 +219,12 @@ mod tests {
             view   GET  /api/v1/incidents/{id}/overview
             view   GET  /api/v1/incidents/{id}/sections/{name}
             view   GET  /api/v1/incidents/{id}/threads/{tid}
+            view   GET  /api/v1/incidents/{id}/source
+            view   GET  /api/v1/incidents/{id}/markdown
+            view   GET  /api/v1/incidents/{id}/notes
+            view   GET  /api/v1/incidents/{id}/audit
+            act    POST /api/v1/incidents/{id}/notes
+            act    POST /api/v1/incidents/{id}/acknowledge
             view   POST /api/v1/incidents/{id}/inspect
             reveal POST /api/v1/incidents/{id}/reveal
             view   GET  /api/v1/incidents/{id}/capsule
@@ -217,6 +240,9 @@ mod tests {
             socket GET  /api/v1/tokens
             socket POST /api/v1/tokens
             socket DELETE /api/v1/tokens/{name}
+            view   GET  /api/v1/fleet
+            view   GET  /api/v1/fleet/history
+            view   GET  /api/v1/events
             view   GET  /metrics
             act    POST /api/v1/gate/reload
             view   GET  /api/v1/gate/histograms

@@ -35,6 +35,8 @@ pub(crate) enum Problem {
     CrossSite,
     /// A browser sent something that forms can send as well.
     NotJson,
+    /// There are as many of these as there may be.
+    Busy(&'static str),
     /// Whoever asks may not do that.
     MissingRole(Role),
 }
@@ -71,6 +73,10 @@ impl Problem {
             Self::Control(error @ ControlError::Expression(expression)) => {
                 let (status, kind, hints) = of_obstacle(expression);
                 (status, kind, error.to_string(), hints)
+            }
+            Self::Busy(message) => {
+                let hints = &["close a page, or try again in a moment"];
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", (*message).to_owned(), hints)
             }
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message.clone(), &[]),
             Self::NoSuchPath => {

@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use super::{Problem, Shared, incident_id};
 use crate::control::{Control, ControlError};
-use crate::dto::{Overview, SectionPage, ThreadAnswer, ThreadShape};
+use crate::dto::{Overview, SectionPage, SourceAnswer, ThreadAnswer, ThreadShape};
 use crate::section::{self, Known, MAX_FILTER, Wanted};
 use crate::{overview, words};
 
 impl Shared {
     /// Reads all that is known of an incident, and makes an answer of it, on a thread that may block.
-    async fn known<T: Send + 'static>(
+    pub(super) async fn known<T: Send + 'static>(
         &self,
         id: &str,
         answer: impl FnOnce(&Known<'_>, &dyn Control) -> Result<T, ControlError> + Send + 'static,
@@ -81,6 +81,60 @@ pub(super) async fn thread(
             schema: "freezeframe-thread/1".to_owned(),
             incident: known.incident.id.to_string(),
             thread: ThreadShape::within(thread, site, overview::ONE_THREAD),
+        })
+    };
+    shared.known(&id, answer).await.map(Json)
+}
+
+/// Query of a frame's source.
+#[derive(Deserialize)]
+pub(super) struct SourceQuery {
+    thread: Option<i32>,
+    frame: Option<usize>,
+}
+
+/// `GET /api/v1/incidents/{id}/source?thread=TID&frame=N`
+pub(super) async fn source(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    query: Result<Query<SourceQuery>, QueryRejection>,
+) -> Result<Json<SourceAnswer>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::BadRequest(error.body_text()))?;
+    let answer = move |known: &Known<'_>, control: &dyn Control| {
+        let Known { incident, capture, .. } = *known;
+        let (thread, number) = words::default_frame(incident, capture, query.thread, query.frame);
+        let threads = capture.map(|capture| capture.threads.as_slice()).unwrap_or_default();
+        let found =
+            threads.iter().find(|found| found.id == thread).and_then(|found| found.frames.get(number));
+        let frame = found.ok_or(ControlError::NotFound)?;
+        let answer = SourceAnswer {
+            schema: "freezeframe-source/1".to_owned(),
+            file: frame.file.clone(),
+            line: frame.line,
+            origin: "none".to_owned(),
+            ..SourceAnswer::default()
+        };
+        if frame.file.is_empty() || frame.line == 0 {
+            let why = Some("the debug information names no source line of this frame".to_owned());
+            return Ok(SourceAnswer { why, ..answer });
+        }
+        let kept = capture.filter(|capture| {
+            let has_line = capture.source.iter().any(|line| line.number == frame.line);
+            capture.site.file == frame.file && has_line
+        });
+        if let Some(capture) = kept {
+            let lines = overview::source_around(&capture.source, frame.line);
+            return Ok(SourceAnswer { origin: "capsule".to_owned(), lines, ..answer });
+        }
+        Ok(match control.source(incident, &frame.file, frame.line) {
+            Ok(found) => SourceAnswer {
+                origin: found.origin.as_str().to_owned(),
+                from: Some(found.from),
+                why: found.doubt,
+                lines: overview::source_around(&found.lines, frame.line),
+                ..answer
+            },
+            Err(why) => SourceAnswer { why: Some(why), ..answer },
         })
     };
     shared.known(&id, answer).await.map(Json)

@@ -16,6 +16,8 @@ mod threads;
 mod timeline;
 mod timings;
 
+pub(crate) use timeline::moments;
+
 use freezeframe_model::{Capture, Incident, Record};
 
 use crate::dto::{SectionHead, SectionItems, SectionPage};

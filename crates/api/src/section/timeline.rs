@@ -14,13 +14,13 @@ pub(super) const SECTION: Section =
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Moment<'a> {
-    at: Timestamp,
+pub(crate) struct Moment<'a> {
+    pub(crate) at: Timestamp,
     /// As in [`MomentShape`].
-    kind: &'static str,
-    text: Cow<'a, str>,
-    who: Option<&'a str>,
-    is_bad: bool,
+    pub(crate) kind: &'static str,
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) who: Option<&'a str>,
+    pub(crate) is_bad: bool,
 }
 
 impl<'a> Moment<'a> {
@@ -33,7 +33,7 @@ impl<'a> Moment<'a> {
 const OURSELVES: &str = "freezeframe";
 
 /// All moments, the oldest first; with every log line or only with those that say that something is wrong.
-fn moments<'a>(known: &Known<'a>, all_lines: bool) -> Vec<Moment<'a>> {
+pub(crate) fn moments<'a>(known: &Known<'a>, all_lines: bool) -> Vec<Moment<'a>> {
     let incident = known.incident;
     let mut moments: Vec<Moment<'_>> = Vec::new();
     for exchange in &incident.request.journey {
@@ -58,7 +58,9 @@ fn moments<'a>(known: &Known<'a>, all_lines: bool) -> Vec<Moment<'a>> {
     }
     let trap = Moment::new(incident.captured_at, "trap", incident.sentence());
     moments.push(Moment { is_bad: true, ..trap });
-    for (name, title, us) in words::milestones(&incident.timings) {
+    // That the fingerprint is known means nothing to a reader; it is among the timings.
+    let milestones = words::milestones(&incident.timings).filter(|(name, ..)| *name != "fingerprinted");
+    for (name, title, us) in milestones {
         let at = Timestamp(incident.captured_at.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)));
         moments.push(Moment::new(at, name, format!("{title}, {} after the trap", words::duration_us(us))));
     }

@@ -6,13 +6,16 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use freezeframe_api::dto::{FleetAnswer, HistoryAnswer, HistoryColumn};
+use freezeframe_api::words::rfc3339;
 use freezeframe_api::{
-    Act, ActOutcome, BoxFuture, Change, Control, ControlError, IncidentFile, Inspected, Known,
+    Act, ActOutcome, BoxFuture, Change, Control, ControlError, Events, FoundSource, IncidentFile, Inspected,
+    Known, SourceOrigin,
 };
 use freezeframe_histogram::{Histogram, Series};
 use freezeframe_model::{
-    Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Question, Record, Sightings,
-    Timestamp,
+    Capture, Incident, IncidentId, InstanceId, InstanceRole, InstanceView, Note, Owner, Question, Record,
+    Sightings, SourceLine, Timestamp,
 };
 
 mod sample;
@@ -36,6 +39,8 @@ pub struct Fake {
     incident: Incident,
     capture: Arc<Capture>,
     record: Mutex<Record>,
+    /// Who watches is told.
+    pub events: Events,
 }
 
 impl Fake {
@@ -50,6 +55,7 @@ impl Fake {
             record: Mutex::new(record(&incident.service)),
             reloads: Mutex::default(),
             changes: Mutex::new(Ok(Vec::new())),
+            events: Events::default(),
             incident,
             capture: Arc::new(capture),
         }
@@ -92,6 +98,54 @@ impl Control for Fake {
         let text = format!("{who} {file:?}\n");
         let written = (0..100_000).try_for_each(|_| to.write_all(text.as_bytes()));
         written.map_err(|error| ControlError::Failed(error.to_string()))
+    }
+
+    fn note(&self, who: &str, id: IncidentId, text: &str) -> Result<Note, ControlError> {
+        let mut record = self.record.lock().unwrap();
+        let number = record.notes.len() as u64 + 1;
+        let note = Note { id: number, at: AT, who: who.to_owned(), text: text.to_owned() };
+        record.notes.push(note.clone());
+        self.events.note(id, &note);
+        Ok(note)
+    }
+
+    fn acknowledge(&self, who: &str, _: IncidentId) -> Result<Owner, ControlError> {
+        let owner = Owner { who: who.to_owned(), at: AT };
+        self.record.lock().unwrap().owner = Some(owner.clone());
+        self.events.incident(&self.incident, Some(&owner));
+        Ok(owner)
+    }
+
+    fn source(&self, incident: &Incident, file: &str, line: u32) -> Result<FoundSource, String> {
+        if !file.ends_with("checkout.rs") {
+            return Err(format!("none of the configured directories has {file}"));
+        }
+        let text = incident.message.clone();
+        Ok(FoundSource {
+            origin: SourceOrigin::Directory,
+            from: format!("/srv/{file}"),
+            lines: (1..=line + 9).map(|number| SourceLine { number, text: text.clone() }).collect(),
+            doubt: Some("the file as it is now".to_owned()),
+        })
+    }
+
+    fn link(&self, id: IncidentId) -> String {
+        format!("https://freeze.example.org/i/{id}")
+    }
+
+    fn fleet(&self) -> BoxFuture<'_, FleetAnswer> {
+        Box::pin(async { FleetAnswer { schema: "freezeframe-fleet/1".to_owned(), ..FleetAnswer::default() } })
+    }
+
+    fn history(&self, from: Timestamp, to: Timestamp) -> Result<HistoryAnswer, ControlError> {
+        let inside = |at: &Timestamp| (from..=to).contains(at);
+        let column = |at| HistoryColumn { at: rfc3339(at), ..HistoryColumn::default() };
+        let columns = [AT, AT.plus_ms(10_000)].into_iter().filter(inside).map(column).collect();
+        Ok(HistoryAnswer { columns, ..HistoryAnswer::default() })
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
     }
 
     fn durations(&self) -> Vec<Series> {

@@ -50,6 +50,10 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "debuginfo",
         doc: "Where debug information is looked for that is not in the program's own files, besides the places where gdb looks first: beside them, and in `/usr/lib/debug`.",
     },
+    Section {
+        name: "source",
+        doc: "Where the service's sources are on this machine, for frames whose lines are not stored with the incident.",
+    },
 ];
 
 /// Every setting outside of `[alert]`.
@@ -394,6 +398,26 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Size(|c| &mut c.debuginfo.cache_bytes, 1 << 20..=1 << 50),
         doc: "Size of all files of servers, which are kept in the data directory; the longest unused make room.",
     },
+    Key {
+        path: "source.directories",
+        kind: Kind::Texts(|c| &mut c.source.directories),
+        doc: "Roots of the sources. A file is found by the end of the path that the compiler recorded. It is shown as it is now, and said to be.",
+    },
+    Key {
+        path: "source.prefixes",
+        kind: Kind::Table(|c| &mut c.source.prefixes),
+        doc: "What stands in place of the beginning of a recorded path, like `\"/home/ci/build/\" = \"services/\"`. The longest that fits counts.",
+    },
+    Key {
+        path: "source.repositories",
+        kind: Kind::Texts(|c| &mut c.source.repositories),
+        doc: "Repositories of git, asked after the directories for a file as of `revision`.",
+    },
+    Key {
+        path: "source.revision",
+        kind: Kind::MaybeText(|c| &mut c.source.revision, revision),
+        doc: "Revision of the sources that the service is built from, for example a commit; set it with every deploy. It is remembered with the build, and shown with its incidents.",
+    },
 ];
 
 impl Key {
@@ -436,6 +460,12 @@ fn url_path(text: &str) -> Result<(), String> {
     let fits =
         text.starts_with('/') && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits { Ok(()) } else { Err("expected a path like \"/healthz\"".to_owned()) }
+}
+
+fn revision(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '+');
+    let fits = (1..=128).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('-');
+    if fits { Ok(()) } else { Err("expected the name of a commit or tag".to_owned()) }
 }
 
 fn http_url(text: &str) -> Result<(), String> {

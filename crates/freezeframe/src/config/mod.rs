@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use assign::Given;
 pub(crate) use error::ConfigError;
+use freezeframe_evidence::SourcePlaces;
 use keys::{KEYS, Key};
 pub(crate) use parse::{FileConfig, parse};
 
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// Where debug information is looked for.
     pub(crate) debuginfo: Debuginfo,
+    /// Where the service's sources are.
+    pub(crate) source: Source,
 }
 
 /// `[service]`: what is run.
@@ -151,6 +154,32 @@ pub(crate) struct Debuginfo {
     pub(crate) file_bytes_max: u64,
     /// Bytes of all files of theirs.
     pub(crate) cache_bytes: u64,
+}
+
+/// `[source]`: where the service's sources are, for frames whose lines the capsule does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Roots of the sources.
+    pub(crate) directories: Vec<String>,
+    /// What stands in place of prefixes of recorded paths.
+    pub(crate) prefixes: BTreeMap<String, String>,
+    /// Repositories of git.
+    pub(crate) repositories: Vec<String>,
+    /// What the build was made from.
+    pub(crate) revision: Option<String>,
+}
+
+impl Source {
+    /// The longest prefix counts.
+    pub(crate) fn places(&self) -> SourcePlaces {
+        let mut prefixes: Vec<(String, String)> = self.prefixes.clone().into_iter().collect();
+        prefixes.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
+        SourcePlaces {
+            directories: self.directories.iter().map(PathBuf::from).collect(),
+            prefixes,
+            repositories: self.repositories.iter().map(PathBuf::from).collect(),
+        }
+    }
 }
 
 /// What the command line says; what it does not say is `None` or empty.
@@ -310,10 +339,14 @@ impl Config {
                 "`debuginfod_urls` in [debuginfo] has {url:?}: expected an address like \"https://debuginfod.example.org\""
             )));
         }
-        if let Some(path) = self.debuginfo.directories.iter().find(|path| !Path::new(path).is_absolute()) {
-            return Err(ConfigError::new(format!(
-                "`directories` in [debuginfo] has {path:?}: expected an absolute path"
-            )));
+        for (place, paths) in [
+            ("`directories` in [debuginfo]", &self.debuginfo.directories),
+            ("`directories` in [source]", &self.source.directories),
+            ("`repositories` in [source]", &self.source.repositories),
+        ] {
+            if let Some(path) = paths.iter().find(|path| !Path::new(path).is_absolute()) {
+                return Err(ConfigError::new(format!("{place} has {path:?}: expected an absolute path")));
+            }
         }
         freezeframe_redact::Redactor::new(&self.hold.redact)
             .map(|_| ())

@@ -19,6 +19,7 @@ use super::inspect::{Questions, Unanswered};
 use super::observed::Recent;
 use super::output::PassThrough;
 use super::people::Pending;
+use super::pulse::Standing;
 use super::shims::Shim;
 use super::writer::{Job, Writer};
 use crate::config::Config;
@@ -64,6 +65,8 @@ pub(crate) enum Message {
     ClientGone(InstanceId, i32),
     /// What runs?
     Instances(oneshot::Sender<Vec<InstanceView>>),
+    /// What runs, for the pulse?
+    Standing(oneshot::Sender<Vec<Standing>>),
     /// What is known of an incident whose story is not over? Answered once what was to be written of it by now is.
     Accepted(IncidentId, oneshot::Sender<Option<Box<Incident>>>),
     /// Stop; the second time at once.
@@ -277,6 +280,9 @@ impl Daemon {
             Message::Instances(answer) => {
                 let _ = answer.send(self.views());
             }
+            Message::Standing(answer) => {
+                let _ = answer.send(self.standing());
+            }
             Message::Accepted(id, answer) => self.on_accepted(id, answer),
             Message::Stop => self.on_stop(),
         }
@@ -472,6 +478,15 @@ impl Daemon {
             incident: known.incident,
         };
         self.instances.iter().map(view).collect()
+    }
+
+    fn standing(&self) -> Vec<Standing> {
+        let lease = |id| self.open.get(&id).map(|open| open.incident.hold.lease_until);
+        let known = |until: &Timestamp| *until != Timestamp::default();
+        let views = self.views().into_iter();
+        views
+            .map(|view| Standing { lease_until: view.incident.and_then(lease).filter(known), view })
+            .collect()
     }
 
     fn note_roles(&mut self) {

@@ -1,25 +1,45 @@
 //! The daemon as the API sees it.
 
+use std::sync::Arc;
+
+use freezeframe_api::dto::{FleetAnswer, HistoryAnswer, HistoryMarker};
+use freezeframe_api::words::rfc3339;
 use freezeframe_api::{
-    Act, ActOutcome, BoxFuture, Change, Control, ControlError, IncidentFile, Inspected, Known,
+    Act, ActOutcome, BoxFuture, Change, Control, ControlError, Events, FoundSource, IncidentFile, Inspected,
+    Known, SourceOrigin,
 };
+use freezeframe_evidence::SourcePlaces;
 use freezeframe_histogram::Series;
-use freezeframe_model::{Incident, IncidentId, InstanceView, Question, Record, Sightings, chain};
+use freezeframe_model::{
+    Incident, IncidentId, InstanceView, Note, Owner, Question, Record, Sightings, Timestamp, chain,
+};
 use freezeframe_store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::actor::{Mailbox, Message};
 use super::captures::Captures;
+use super::pulse::{COLUMN_S, KEPT_S, Pulse};
 
 /// A core of many gigabytes takes minutes.
 const ACT_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Incidents that are marked in the history.
+const MARKERS_MAX: usize = 200;
 
 /// Reads go to the store first, everything else to the actor.
 pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
     /// Captures that were looked at lately.
-    pub(crate) captures: Captures,
+    pub(crate) captures: Arc<Captures>,
+    /// The fleet as of the last look.
+    pub(crate) pulse: Arc<Pulse>,
+    /// Where sources may be.
+    pub(crate) places: SourcePlaces,
+    /// Those who watch.
+    pub(crate) events: Events,
+    /// Addresses of pages.
+    pub(crate) link: Box<dyn Fn(IncidentId) -> String + Send + Sync>,
     /// How long requests took, as the gate has it.
     pub(crate) durations: Box<dyn Fn() -> Vec<Series> + Send + Sync>,
     /// Reads the configuration again for somebody, or only looks what that would change.
@@ -30,6 +50,15 @@ type Reload = Box<dyn Fn(&str, bool) -> Result<Vec<Change>, ControlError> + Send
 
 fn failed(error: StoreError) -> ControlError {
     ControlError::Failed(chain(error))
+}
+
+/// What was to be written, or to be read out, was not.
+fn written(error: StoreError) -> ControlError {
+    match error {
+        StoreError::NoIncident(_) => ControlError::NotFound,
+        StoreError::Full { .. } => ControlError::Conflict(error.to_string()),
+        other => failed(other),
+    }
 }
 
 impl Desk {
@@ -84,6 +113,71 @@ impl Control for Desk {
                 copied.map(drop).map_err(|error| ControlError::Failed(chain(error)))
             }
         }
+    }
+
+    fn note(&self, who: &str, id: IncidentId, text: &str) -> Result<Note, ControlError> {
+        let note = self.store.note(id, who, text).map_err(written)?;
+        self.events.note(id, &note);
+        Ok(note)
+    }
+
+    fn acknowledge(&self, who: &str, id: IncidentId) -> Result<Owner, ControlError> {
+        let owner = self.store.acknowledge(id, who).map_err(written)?;
+        let entry = self.store.audit(who, "acknowledge", Some(id), "").map_err(failed)?;
+        self.events.audit(&entry);
+        if let Some(incident) = self.store.incident(id).map_err(failed)? {
+            self.events.incident(&incident, Some(&owner));
+        }
+        Ok(owner)
+    }
+
+    fn source(&self, incident: &Incident, file: &str, line: u32) -> Result<FoundSource, String> {
+        let sightings = self.store.sightings(incident).map_err(chain)?;
+        let found = self.places.find(file, line, sightings.revision.as_deref(), incident.captured_at)?;
+        let origin = if found.is_git { SourceOrigin::Git } else { SourceOrigin::Directory };
+        Ok(FoundSource { origin, from: found.from, lines: found.lines, doubt: found.doubt })
+    }
+
+    fn link(&self, id: IncidentId) -> String {
+        (self.link)(id)
+    }
+
+    fn fleet(&self) -> BoxFuture<'_, FleetAnswer> {
+        Box::pin(async { self.pulse.fleet() })
+    }
+
+    fn history(&self, from: Timestamp, to: Timestamp) -> Result<HistoryAnswer, ControlError> {
+        let columns = self.pulse.columns(from, to);
+        let mut markers = Vec::new();
+        let oldest = Timestamp::now().0.saturating_sub(KEPT_S.saturating_mul(1_000_000));
+        let since = from.max(Timestamp(oldest));
+        for incident in self.store.list(MARKERS_MAX).map_err(failed)? {
+            if (since..=to).contains(&incident.captured_at) {
+                let text = incident.sentence();
+                markers.push((incident.captured_at, "incident", Some(incident.id.to_string()), text));
+            }
+        }
+        for (build, at) in self.store.builds(since, to).map_err(failed)? {
+            let short: String = build.chars().take(7).collect();
+            markers.push((at, "deploy", None, format!("build {short} serves for the first time")));
+        }
+        markers.sort_by_key(|(at, ..)| *at);
+        let marker = |(at, kind, incident, text): (Timestamp, &str, _, _)| HistoryMarker {
+            at: rfc3339(at),
+            kind: kind.to_owned(),
+            incident,
+            text,
+        };
+        Ok(HistoryAnswer {
+            schema: "freezeframe-fleet-history/1".to_owned(),
+            column_s: COLUMN_S,
+            columns,
+            markers: markers.into_iter().map(marker).collect(),
+        })
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
     }
 
     fn durations(&self) -> Vec<Series> {
@@ -174,8 +268,17 @@ mod tests {
                 let _ = answer.send(actor(&of_actor, asked));
             }
         });
-        let (captures, reload) = (Captures::default(), Box::new(|_: &str, _: bool| Ok(Vec::new())));
-        let desk = Desk { store, mailbox, captures, durations: Box::new(Vec::new), reload };
+        let desk = Desk {
+            store,
+            mailbox,
+            captures: Arc::default(),
+            pulse: Arc::default(),
+            places: SourcePlaces::default(),
+            events: Events::default(),
+            link: Box::new(|id| id.to_string()),
+            durations: Box::new(Vec::new),
+            reload: Box::new(|_: &str, _: bool| Ok(Vec::new())),
+        };
         let found = desk.incident(id).expect("readable").map(|(incident, _)| incident.message);
         drop(desk);
         acting.join().expect("no panic");
@@ -200,5 +303,26 @@ mod tests {
         assert_eq!(found(still_open).as_deref(), Some("as stored"));
         // Its story was over before the actor was asked.
         assert_eq!(found(move |store, id| stored(store, id, None)).as_deref(), Some("as stored"));
+    }
+
+    #[test]
+    fn a_capture_is_decoded_once_and_again_when_it_changes() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(data.path(), freezeframe_store::Quota::default()).expect("a store");
+        let captures = Captures::default();
+        let get = |number| captures.get(&store, IncidentId(number)).expect("readable");
+        assert!(get(1).is_none());
+        let capture = |all_stop_us| freezeframe_model::Capture { all_stop_us, ..Default::default() };
+        for number in 1..=5 {
+            store.insert(&mut incident(IncidentId(number)), Some(&capture(number))).expect("stored");
+        }
+        let first = get(1).expect("captured");
+        assert!(Arc::ptr_eq(&first, &get(1).expect("captured")));
+        store.set_capture(&mut incident(IncidentId(1)), &capture(99)).expect("stored");
+        assert_eq!(get(1).expect("captured").all_stop_us, 99);
+        // Only some are kept.
+        let second = get(2).expect("captured");
+        (3..=5).for_each(|number| drop(get(number)));
+        assert!(!Arc::ptr_eq(&second, &get(2).expect("captured")));
     }
 }

@@ -11,7 +11,7 @@ use freezeframe_model::{
 use freezeframe_shim::protocol::{Captured, Command, Trapped};
 
 use super::actor::{Daemon, Message, Open};
-use super::writer::Job;
+use super::writer::{Job, OURSELVES};
 
 /// Traps stay out for so long after a trap for which no incident number was reserved yet, in milliseconds.
 const UNNUMBERED_REARM_MS: u64 = 100;
@@ -317,6 +317,7 @@ impl Daemon {
             fingerprint: incident.fingerprint,
             count: incident.count,
             link: self.link(incident.id),
+            report: String::new(),
             at: Timestamp::now(),
         })));
     }
@@ -390,7 +391,11 @@ impl Daemon {
         let resolved =
             matches!(state, IncidentState::Released | IncidentState::Killed | IncidentState::Expired);
         self.writer.submit(Job::Update(Box::new(incident.clone())));
-        if !state.is_live() && !open.captured && !open.notified {
+        let is_untold = !open.captured && !open.notified;
+        if !state.is_live() {
+            self.audit(OURSELVES, state.as_str(), id, "");
+        }
+        if !state.is_live() && is_untold {
             // No capture will come any more: tell people what there is.
             self.announce(id);
         }

@@ -153,10 +153,10 @@ impl Desk {
         if question.reveal {
             return Err(ControlError::Conflict(format!("{why}; what is redacted is stored nowhere")));
         }
-        let store = self.store.clone();
+        let (store, captures) = (self.store.clone(), Arc::clone(&self.captures));
         let answered = tokio::task::spawn_blocking(move || {
-            let capture = store.capture(id).map_err(|error| ControlError::Failed(chain(error)))?;
-            captured::answer(capture.as_ref(), &question, &why).map_err(ControlError::Expression)
+            let capture = captures.get(&store, id).map_err(|error| ControlError::Failed(chain(error)))?;
+            captured::answer(capture.as_deref(), &question, &why).map_err(ControlError::Expression)
         });
         answered.await.map_err(|error| ControlError::Failed(error.to_string()))?
     }
@@ -175,7 +175,7 @@ impl Desk {
         let store = self.store.clone();
         let recorded = tokio::task::spawn_blocking(move || store.audit(&who, "reveal", Some(id), &detail));
         let recorded = recorded.await.map_err(|error| ControlError::Failed(error.to_string()))?;
-        recorded.map_err(|error| {
+        recorded.map(|entry| self.events.audit(&entry)).map_err(|error| {
             ControlError::Failed(format!("nothing is revealed that cannot be recorded: {}", chain(error)))
         })
     }
@@ -187,15 +187,16 @@ impl Desk {
         question: &Question,
         answer: Answer,
     ) -> Result<Inspected, ControlError> {
-        let (store, thread, frame) = (self.store.clone(), question.thread, question.frame);
+        let (store, captures) = (self.store.clone(), Arc::clone(&self.captures));
+        let (thread, frame) = (question.thread, question.frame);
         let then = tokio::task::spawn_blocking(move || {
             let incident: Incident = store.incident(id).ok()??;
             if incident.hold.failing_tid == thread {
                 return None;
             }
-            let capture = store.capture(id).ok()??;
-            let found = capture.threads.into_iter().find(|found| found.id == thread)?;
-            Some(found.frames.into_iter().nth(frame)?.function)
+            let capture = captures.get(&store, id).ok()??;
+            let found = capture.threads.iter().find(|found| found.id == thread)?;
+            Some(found.frames.get(frame)?.function.clone())
         });
         let then = then.await.ok().flatten().filter(|then| *then != answer.function);
         let note = then.map(|then| {

@@ -25,6 +25,7 @@ mod inspect;
 mod observed;
 mod output;
 mod people;
+mod pulse;
 mod shims;
 mod start;
 mod writer;

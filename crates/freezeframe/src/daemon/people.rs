@@ -310,7 +310,7 @@ impl Daemon {
         }
     }
 
-    fn audit(&self, who: &str, what: &str, incident: IncidentId, detail: &str) {
+    pub(super) fn audit(&self, who: &str, what: &str, incident: IncidentId, detail: &str) {
         let (who, what, detail) = (who.to_owned(), what.to_owned(), detail.to_owned());
         self.writer.submit(Job::Audit { who, what, incident: Some(incident), detail });
     }

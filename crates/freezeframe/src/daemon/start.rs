@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use freezeframe_alert::{Channel, Outbox, Trust};
-use freezeframe_api::{Access, Accounts, Door, PageFile, RegisterError};
+use freezeframe_api::{Access, Accounts, Door, Events, PageFile, RegisterError};
 use freezeframe_gate::Gate;
 use freezeframe_lifecycle::{Fleet, Limits};
 use freezeframe_model::{IncidentId, InstanceId, chain};
@@ -16,12 +16,12 @@ use freezeframe_store::Store;
 use tokio::sync::{mpsc, watch};
 
 use super::actor::{Daemon, Mailbox, Message};
-use super::captures::Captures;
 use super::control::Desk;
 use super::observed::{Recent, Watch};
 use super::output::PassThrough;
-use super::writer::Writer;
-use crate::config::Config;
+use super::pulse::{Pulse, Sources, Wanted};
+use super::writer::{Job, OURSELVES, Writer};
+use crate::config::{Config, Service};
 use crate::register::Kept;
 use crate::reload::{Load, Reloader};
 use crate::token;
@@ -135,15 +135,17 @@ pub(crate) async fn start(mut config: Config, load: Load, quiet: bool) -> Result
     let admin_address = admin.local_addr().unwrap_or(config.service.admin);
     config.service.admin = admin_address;
     let (over, is_over) = watch::channel(false);
+    let events = Events::default();
     start_alerts(&config, &outbox, is_over.clone())?;
-    let door = serve_api(&config, &data, admin, &store, (&mailbox, &gate, &reloader), is_over)?;
+    let door = serve_api(&config, &data, admin, &store, (&mailbox, &gate, &events), &reloader, is_over)?;
     let is_private = config.service.public_url.is_none();
     let entrance = Entrance { door, admin: admin_address, is_private };
     let last_alerts = outbox.clone();
     let writer = {
         let channels = config.alert.keys().cloned().collect();
-        Writer::start(store.clone(), outbox, channels, mailbox.clone())
+        Writer::start(store.clone(), outbox, channels, mailbox.clone(), events)
     };
+    record_deliveries(&last_alerts, &writer);
     let host = freezeframe_runtime::host::probe();
     let host_limits = [host.ptrace.clone(), host.freeze.clone(), host.network_cut.clone()];
     let first_free = Directory::all(&data).last().map_or(1, |(id, _)| id.0 + 1);
@@ -216,13 +218,27 @@ fn start_alerts(
     Ok(())
 }
 
+/// That people were told of an incident is part of its story.
+fn record_deliveries(outbox: &Outbox, writer: &Writer) {
+    let writer = writer.clone();
+    outbox.on_delivery(Box::new(move |channel, notice| {
+        writer.submit(Job::Audit {
+            who: OURSELVES.to_owned(),
+            what: "alert".to_owned(),
+            incident: Some(notice.incident),
+            detail: format!("{} alert accepted by {channel}", notice.event.as_str()),
+        });
+    }));
+}
+
 /// The same API twice: for people with a token over TCP, and for the command line over a socket that only we can open.
 fn serve_api(
     config: &Config,
     data: &Path,
     admin: tokio::net::TcpListener,
     store: &Store,
-    (mailbox, gate, reloader): (&Mailbox, &Gate, &Arc<Reloader>),
+    (mailbox, gate, events): (&Mailbox, &Gate, &Events),
+    reloader: &Arc<Reloader>,
     over: watch::Receiver<bool>,
 ) -> Result<Arc<Door>, DaemonError> {
     let unusable = |source| DaemonError::Data { path: data.to_owned(), source };
@@ -237,7 +253,27 @@ fn serve_api(
     };
     let accounts = Accounts::load(Box::new(Kept(store.clone()))).map_err(DaemonError::Accounts)?;
     let (store, mailbox) = (store.clone(), mailbox.clone());
-    let desk = Arc::new(Desk { store, mailbox, captures: Captures::default(), durations, reload });
+    let service = config.service.clone();
+    let pulse = Arc::new(Pulse::default());
+    let sources = Sources {
+        gate: gate.clone(),
+        mailbox: mailbox.clone(),
+        store: store.clone(),
+        events: events.clone(),
+        wanted: Wanted::of(config),
+    };
+    tokio::spawn(Arc::clone(&pulse).run(sources, over.clone()));
+    let desk = Arc::new(Desk {
+        store,
+        mailbox,
+        captures: Arc::default(),
+        pulse,
+        places: config.source.places(),
+        events: events.clone(),
+        link: Box::new(move |id| link(&service, id)),
+        durations,
+        reload,
+    });
     let page = page();
     let door = Door::new(&token, config.service.public_url.iter().cloned().collect());
     let door = Arc::new(door.with_accounts(Arc::new(accounts)));
@@ -282,14 +318,17 @@ async fn until(mut over: watch::Receiver<bool>) {
     let _ = over.wait_for(|over| *over).await;
 }
 
+fn link(service: &Service, incident: IncidentId) -> String {
+    match &service.public_url {
+        Some(url) => format!("{}/i/{incident}", url.trim_end_matches('/')),
+        None => format!("http://{}/i/{incident}", service.admin),
+    }
+}
+
 impl Daemon {
     /// The page of an incident.
     pub(super) fn link(&self, incident: IncidentId) -> String {
-        let service = &self.config.service;
-        match &service.public_url {
-            Some(url) => format!("{}/i/{incident}", url.trim_end_matches('/')),
-            None => format!("http://{}/i/{incident}", service.admin),
-        }
+        link(&self.config.service, incident)
     }
 }
 

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use freezeframe_alert::{Notice, Outbox};
-use freezeframe_model::{Capture, Fingerprint, Incident, IncidentId, InstanceId, Timestamp, chain};
+use freezeframe_alert::{Notice, NoticeEvent, Outbox};
+use freezeframe_api::Events;
+use freezeframe_api::words::Report;
+use freezeframe_model::{Capture, Fingerprint, Incident, IncidentId, InstanceId, Record, Timestamp, chain};
 use freezeframe_store::{Store, StoreError};
 
 use super::actor::{Mailbox, Message};
+
+/// Who acts in the audit log where no person does.
+pub(crate) const OURSELVES: &str = "freezeframe";
 
 /// What could not be written is tried again so often.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
@@ -52,9 +57,15 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(store: Store, outbox: Arc<Outbox>, channels: Vec<String>, mailbox: Mailbox) -> Self {
+    pub(crate) fn start(
+        store: Store,
+        outbox: Arc<Outbox>,
+        channels: Vec<String>,
+        mailbox: Mailbox,
+        events: Events,
+    ) -> Self {
         let (jobs, received) = channel();
-        let work = Work { store, outbox, channels, mailbox, retries: VecDeque::new() };
+        let work = Work { store, outbox, channels, mailbox, events, retries: VecDeque::new() };
         std::thread::spawn(move || work.run(&received));
         Self { jobs }
     }
@@ -72,6 +83,8 @@ struct Work {
     outbox: Arc<Outbox>,
     channels: Vec<String>,
     mailbox: Mailbox,
+    /// What is durable is told to those who watch.
+    events: Events,
     /// Incidents and captures that could not be written: the disk may get room again.
     retries: VecDeque<Job>,
 }
@@ -96,6 +109,7 @@ impl Work {
         let done: Result<(), String> = match job {
             Job::Insert(mut incident, capture) => match store.insert(&mut incident, capture.as_deref()) {
                 Ok(()) => {
+                    self.tell(&incident);
                     self.mailbox.post(Message::Stored { incident, with_capture: capture.is_some() });
                     Ok(())
                 }
@@ -103,18 +117,27 @@ impl Work {
             },
             Job::Capture(mut incident, capture) => match store_capture(store, &mut incident, &capture) {
                 Ok(()) => {
+                    self.tell(&incident);
                     self.mailbox.post(Message::Stored { incident, with_capture: true });
                     Ok(())
                 }
                 Err(error) => self.again(Job::Capture(incident, capture), error),
             },
-            Job::Update(mut incident) => match store.update(&incident) {
-                // Its row could not be written before: a full disk, or a daemon that died too early.
-                Err(StoreError::NoIncident(_)) => store.insert(&mut incident, None).map_err(chain),
-                other => other.map_err(chain),
-            },
+            Job::Update(mut incident) => {
+                let updated = match store.update(&incident) {
+                    // Its row could not be written before: a full disk, or a daemon that died too early.
+                    Err(StoreError::NoIncident(_)) => store.insert(&mut incident, None),
+                    other => other,
+                };
+                updated.map(|()| self.tell(&incident)).map_err(chain)
+            }
             Job::Count(fingerprint, by) => store.count(fingerprint, by, Timestamp::now()).map_err(chain),
-            Job::Notify(notice) => self.outbox.enqueue(&notice, &self.channels).map_err(chain),
+            Job::Notify(mut notice) => {
+                if notice.event == NoticeEvent::Opened {
+                    notice.report = report(store, &notice).unwrap_or_default();
+                }
+                self.outbox.enqueue(&notice, &self.channels).map_err(chain)
+            }
             Job::Told(id) => {
                 self.mailbox.post(Message::Told(id));
                 Ok(())
@@ -126,7 +149,8 @@ impl Work {
             }
             Job::InstanceStarted => store.next_instance_id().map(drop).map_err(chain),
             Job::Audit { who, what, incident, detail } => {
-                store.audit(&who, &what, incident, &detail).map_err(chain)
+                let recorded = store.audit(&who, &what, incident, &detail);
+                recorded.map(|entry| self.events.audit(&entry)).map_err(chain)
             }
             Job::KeepCore { instance, id, path, sizes } => {
                 // Gigabytes take minutes, and nothing else may wait for them.
@@ -148,6 +172,13 @@ impl Work {
         }
     }
 
+    fn tell(&self, incident: &Incident) {
+        if self.events.is_watched() {
+            let owner = self.store.owner(incident.id).ok().flatten();
+            self.events.incident(incident, owner.as_ref());
+        }
+    }
+
     fn again(&mut self, job: Job, error: StoreError) -> Result<(), String> {
         if self.retries.len() >= RETRIES_MAX {
             self.retries.pop_front();
@@ -155,6 +186,22 @@ impl Work {
         self.retries.push_back(job);
         Err(chain(error))
     }
+}
+
+/// What is known by now, without anything that was read of the process.
+fn report(store: &Store, notice: &Notice) -> Option<String> {
+    let incident = store.incident(notice.incident).ok()??;
+    let capture = store.capture(notice.incident).ok().flatten();
+    let sightings = store.sightings(&incident).ok()?;
+    let report = Report {
+        incident: &incident,
+        capture: capture.as_ref(),
+        record: &Record::default(),
+        sightings: &sightings,
+        link: Some(&notice.link),
+        with_values: false,
+    };
+    Some(report.markdown(Timestamp::now()))
 }
 
 fn store_capture(store: &Store, incident: &mut Incident, capture: &Capture) -> Result<(), StoreError> {

@@ -55,6 +55,13 @@ pub(crate) fn over_socket(socket: &Path, method: &str, path: &str) -> io::Result
     exchange(stream, "localhost", method, path, &[], "")
 }
 
+/// The same with a body.
+pub(crate) fn post_over_socket(socket: &Path, path: &str, body: &str) -> io::Result<Answer> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    exchange(stream, "localhost", "POST", path, &[], body)
+}
+
 fn exchange(
     mut stream: impl Read + Write,
     host: &str,
