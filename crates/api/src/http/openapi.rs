@@ -158,6 +158,21 @@ mod tests {
             route("GET", "/api/v1/gate/histograms.hgrm", "The same for HdrHistogram's plotter.")
                 .query(&[("route", "One route."), ("outcome", "One outcome."), ("part", "queue, processing or total.")])
                 .gives_text("text/plain"),
+            route("GET", "/api/v1/incidents/{id}/source", "Source around a frame's line, where it is from, and why it may not match.")
+                .query(&[("thread", "The kernel's id of the thread; the failing one."), ("frame", "Number of the frame; that of the site.")])
+                .gives::<SourceAnswer>(s),
+            route("GET", "/api/v1/incidents/{id}/markdown", "The incident for a ticket.").gives_text("text/markdown"),
+            route("GET", "/api/v1/incidents/{id}/notes", "What people wrote, oldest first.").gives::<NoteList>(s),
+            route("GET", "/api/v1/incidents/{id}/audit", "What people did, oldest first.").gives::<AuditList>(s),
+            route("POST", "/api/v1/incidents/{id}/notes", "Write a note.").takes::<NoteBody>(s).gives::<NoteShape>(s),
+            route("POST", "/api/v1/incidents/{id}/acknowledge", "Take care of it from now on.").gives::<OwnerAnswer>(s),
+            route("GET", "/api/v1/fleet", "What runs, and what it does.").gives::<FleetAnswer>(s),
+            route("GET", "/api/v1/fleet/history", "How the last hour went.")
+                .query(&[("from", "RFC 3339."), ("to", "RFC 3339.")])
+                .gives::<HistoryAnswer>(s),
+            route("GET", "/api/v1/events", "What happens, as server-sent events.")
+                .query(&[("incident", "Leave out what is about others.")])
+                .gives_text("text/event-stream"),
             route("POST", "/api/v1/gate/reload", "Have the configuration read again, or only told what would change.")
                 .query(&[("dry_run", "true: change nothing.")])
                 .gives::<ReloadAnswer>(s),
