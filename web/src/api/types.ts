@@ -95,7 +95,7 @@ filter: number | null, };
  */
 export type EndEvent = {
 /**
- * `shutdown`, `session_over`.
+ * `shutdown`.
  */
 why: string, };
 

@@ -22,7 +22,7 @@ pub enum LiveEvent {
     Fleet(Box<FleetAnswer>),
     /// Some events were left out because they were not taken fast enough: read everything again.
     Resync(ResyncEvent),
-    /// The stream ends, and why: `shutdown` (connect again), `session_over` (sign in again).
+    /// The stream ends, and why: `shutdown` (connect again). One whose session is over ends without a word: sign in again.
     End(EndEvent),
 }
 
@@ -75,6 +75,6 @@ pub struct ResyncEvent {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct EndEvent {
-    /// `shutdown`, `session_over`.
+    /// `shutdown`.
     pub why: String,
 }

@@ -1,25 +1,22 @@
 //! Server-sent events: one stream per page that is open.
 //!
-//! A stream ends with the daemon, and with the session that it was opened in: that is looked at again every two seconds.
+//! A stream ends with the daemon. That it ends with the session or token that it was opened with is the guard's doing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use freezeframe_model::{IncidentId, Timestamp};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Problem, Shared, incident_id};
-use crate::access::Caller;
 use crate::dto::{EndEvent, HelloEvent, LiveEvent, ResyncEvent};
 use crate::events::Told;
 use crate::words::rfc3339;
@@ -28,8 +25,6 @@ use crate::words::rfc3339;
 pub(super) const STREAMS_MAX: usize = 64;
 /// Without events, a comment shows so often that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often a stream's session is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Tells a handler whose answer does not end by itself that its listener has ended.
 #[derive(Clone, Debug)]
@@ -44,9 +39,7 @@ pub(super) struct EventsQuery {
 /// `GET /api/v1/events?incident=ID`
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
-    caller: Option<Extension<Caller>>,
     ended: Option<Extension<Ended>>,
-    headers: HeaderMap,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::BadRequest(error.body_text()))?;
@@ -54,9 +47,7 @@ pub(super) async fn events(
     let place = Arc::clone(&shared.streams).try_acquire_owned();
     let place = place.map_err(|_| Problem::Busy("as many pages as may listen for events do already"))?;
     let told = shared.control.events().watch();
-    let caller = caller.map(|Extension(caller)| caller);
-    let may_stay = move || shared.access.admit(&headers, caller.as_ref(), Instant::now()).is_ok();
-    let stream = Stream::new(told, incident, ended.map(|Extension(Ended(ended))| ended), may_stay);
+    let stream = Stream::new(told, incident, ended.map(|Extension(Ended(ended))| ended));
     let stream = futures_util::stream::unfold((stream, place), |(mut stream, place): Watched| async move {
         stream.next().await.map(|event| (Ok::<_, Infallible>(event), (stream, place)))
     });
@@ -74,8 +65,6 @@ struct Stream {
     /// Only what is about this one, or about none.
     incident: Option<IncidentId>,
     ended: Option<watch::Receiver<()>>,
-    may_stay: Box<dyn Fn() -> bool + Send>,
-    look: Interval,
     has_begun: bool,
     is_over: bool,
 }
@@ -85,12 +74,8 @@ impl Stream {
         told: broadcast::Receiver<Arc<Told>>,
         incident: Option<IncidentId>,
         ended: Option<watch::Receiver<()>>,
-        may_stay: impl Fn() -> bool + Send + 'static,
     ) -> Self {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let may_stay = Box::new(may_stay);
-        Self { told, incident, ended, may_stay, look, has_begun: false, is_over: false }
+        Self { told, incident, ended, has_begun: false, is_over: false }
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -114,11 +99,6 @@ impl Stream {
             tokio::select! {
                 biased;
                 () = ended => return Some(self.end("shutdown")),
-                _ = self.look.tick() => {
-                    if !(self.may_stay)() {
-                        return Some(self.end("session_over"));
-                    }
-                }
                 told = self.told.recv() => match told {
                     Ok(told) if self.concerns(&told) => {
                         return Some(Event::default().event(told.name).data(&told.data));
@@ -153,8 +133,6 @@ fn event_of(event: LiveEvent) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use freezeframe_model::Note;
 
     use super::*;
@@ -176,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_page_is_told_of_its_incident_and_of_the_fleet() {
         let events = Events::default();
-        let mut stream = Stream::new(events.watch(), Some(IncidentId(42)), None, || true);
+        let mut stream = Stream::new(events.watch(), Some(IncidentId(42)), None);
         assert!(text(&mut stream).await.expect("begun").starts_with("event: hello\ndata: {\"schema\":"));
         events.note(IncidentId(7), &note("not mine"));
         events.note(IncidentId(42), &note("a line\n\ndata: {}\nevent: end"));
@@ -190,7 +168,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_is_too_slow_is_told_to_read_everything_again() {
         let events = Events::default();
-        let mut stream = Stream::new(events.watch(), None, None, || true);
+        let mut stream = Stream::new(events.watch(), None, None);
         text(&mut stream).await.expect("begun");
         for n in 0..1_000 {
             events.note(IncidentId(42), &note(&n.to_string()));
@@ -201,26 +179,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_ends_with_its_session_and_with_the_daemon() {
+    async fn a_stream_ends_with_the_daemon_and_says_so() {
         let events = Events::default();
-        let signed_in = Arc::new(AtomicBool::new(true));
-        let may_stay = {
-            let signed_in = Arc::clone(&signed_in);
-            move || signed_in.load(Ordering::Relaxed)
-        };
-        let mut stream = Stream::new(events.watch(), None, None, may_stay);
-        text(&mut stream).await.expect("begun");
-        signed_in.store(false, Ordering::Relaxed);
-        let began = tokio::time::Instant::now();
-        assert_eq!(
-            text(&mut stream).await.as_deref(),
-            Some("event: end\ndata: {\"why\":\"session_over\"}\n\n")
-        );
-        assert!(began.elapsed() <= LOOK_EVERY);
-        assert_eq!(text(&mut stream).await, None);
-
         let (end, ended) = watch::channel(());
-        let mut stream = Stream::new(events.watch(), None, Some(ended), || true);
+        let mut stream = Stream::new(events.watch(), None, Some(ended));
         text(&mut stream).await.expect("begun");
         drop(end);
         assert_eq!(text(&mut stream).await.as_deref(), Some("event: end\ndata: {\"why\":\"shutdown\"}\n\n"));

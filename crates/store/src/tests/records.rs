@@ -205,10 +205,10 @@ fn the_shape_on_disk_does_not_change_by_accident() {
               "lease_until": 0,
               "network": "no",
               "pending_signal": 0,
-              "signal": 0,
               "pid": 0,
               "pid_start": 0,
               "resident_bytes": 0,
+              "signal": 0,
               "strength": "none"
             },
             "id": "INC-42",
