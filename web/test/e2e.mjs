@@ -29,9 +29,9 @@ if (id === undefined) {
 await signIn()
 await look()
 await variables()
-if (await has('fleet')) await people()
+await people()
 await keyboard()
-if (await has('fleet')) await otherViews()
+await otherViews()
 await phone()
 await endOfTheHold()
 
@@ -54,11 +54,6 @@ async function signIn() {
   await page.getByRole('button', { name: 'Sign in' }).click()
 }
 
-/** Whether the daemon answers this. */
-function has(name) {
-  return page.evaluate(path => fetch(path).then(answer => answer.ok), `/api/v1/${name}`)
-}
-
 /** What broke, where, and with which values: without a click, and within seconds of the crash. */
 async function look() {
   const line = page.locator('.source tr.at .code').first()
@@ -77,7 +72,7 @@ async function look() {
     console.log('this machine was too busy to decode the values in time; they are asked of the held process')
   }
   await page.locator('.state.held').waitFor()
-  if (await has('fleet')) await page.locator('.live.live').waitFor()
+  await page.locator('.live.live').waitFor()
   const impact = await page.textContent('.impact')
   found.expect(/Replaced in/.test(impact) && /Lease ends in/.test(impact), `the impact reads ${impact}`)
   for (const scheme of ['light', 'dark']) {
@@ -116,7 +111,7 @@ async function variables() {
   await page.locator('.variables .revealed').first().waitFor()
   const secret = await page.locator('.variables .revealed').first().textContent()
   found.expect(/"[^"]{8,}"/.test(secret), `behind the redaction is ${secret}`)
-  if (await has('fleet')) await trail(secret)
+  await trail(secret)
   // A question of one's own, answered by the held process.
   await page.locator('[data-evaluate]').fill('coupon_cents * 2')
   await page.keyboard.press('Enter')
@@ -188,12 +183,10 @@ async function keyboard() {
   await page.keyboard.type('site')
   await page.keyboard.press('Enter')
   await page.waitForURL(url => !url.search.includes('thread'))
-  if (await has('fleet')) {
-    await page.keyboard.press('y')
-    await page.locator('.toast', { hasText: 'Markdown' }).waitFor()
-    const markdown = await page.evaluate(() => navigator.clipboard.readText())
-    found.expect(markdown.includes('attempt to divide by zero') && markdown.includes(id), `the Markdown begins ${markdown.slice(0, 80)}`)
-  }
+  await page.keyboard.press('y')
+  await page.locator('.toast', { hasText: 'Markdown' }).waitFor()
+  const markdown = await page.evaluate(() => navigator.clipboard.readText())
+  found.expect(markdown.includes('attempt to divide by zero') && markdown.includes(id), `the Markdown begins ${markdown.slice(0, 80)}`)
   for (const tab of ['timeline', 'request', 'tasks', 'not_captured', 'about']) {
     await page.goto(`${PAGE}/i/${id}?tab=${tab}`)
     await page.waitForSelector('#section > *')
@@ -225,10 +218,9 @@ async function otherViews() {
 }
 
 async function phone() {
-  const whole = await has('fleet')
   const small = await context.newPage()
   await small.setViewportSize({ width: 390, height: 844 })
-  for (const path of [`/i/${id}`, '/fleet', '/incidents'].filter(path => whole || path !== '/fleet')) {
+  for (const path of [`/i/${id}`, '/fleet', '/incidents']) {
     await small.goto(PAGE + path)
     await small.waitForSelector('main :is(h1, .virtual)')
     await small.waitForFunction(() => document.querySelector('.pending') === null)
