@@ -163,7 +163,8 @@ fn notes(pid: i32, failing: i32, signal: i32, threads: &[HeldThread], mappings: 
     let mut notes = Vec::new();
     let (first, rest): (Vec<_>, Vec<_>) = threads.iter().partition(|thread| thread.tid == failing);
     for (at, thread) in first.into_iter().chain(rest).enumerate() {
-        note(&mut notes, b"CORE", NT_PRSTATUS, &thread_status(pid, thread, if at == 0 { signal } else { 0 }));
+        // As the kernel does it, the signal stands with every thread: gdb takes the last one's.
+        note(&mut notes, b"CORE", NT_PRSTATUS, &thread_status(pid, thread, signal));
         if at == 0 {
             note(&mut notes, b"CORE", NT_PRPSINFO, &process_status(pid));
             note(

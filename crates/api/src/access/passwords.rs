@@ -73,6 +73,14 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_name_costs_as_much_as_a_wrong_password() {
+        let parameters = |stored: &str| stored.rsplitn(3, '$').nth(2).map(str::to_owned);
+        let decoy = decoy().as_deref().expect("made");
+        assert_eq!(parameters(decoy), parameters(&hash("correct horse").unwrap()));
+        assert!(Argon2::default().verify_password(b"", decoy).is_ok(), "it is verified to the end");
+    }
+
+    #[test]
     fn short_and_endless_ones_are_not_taken() {
         assert_eq!(hash("ninechars"), Err(PasswordError::Short));
         assert_eq!(hash(&"x".repeat(1025)), Err(PasswordError::Long));
