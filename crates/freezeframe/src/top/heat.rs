@@ -1,7 +1,7 @@
 //! How long requests took in the last hour, as a heat map of characters: a row is a range of durations, a column a piece of time, a
 //! cell as dark as its part of that column's requests.
 
-use super::fleet::{HistoryAnswer, HistoryColumn};
+use freezeframe_api::dto::{HistoryAnswer, HistoryColumn};
 
 /// A row's name, and the shortest duration in microseconds that belongs there; the longest is that of the row above.
 pub(super) type Row = (&'static str, f64);

@@ -4,7 +4,6 @@
 //! what a key does to it, without any input or output. [`view`] draws it. [`terminal`] gives the terminal back, whatever happens.
 //! No single key changes anything: extending a hold is asked again, releasing and killing are commands of their own.
 
-mod fleet;
 mod heat;
 mod paint;
 mod screen;

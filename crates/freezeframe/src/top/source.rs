@@ -3,11 +3,10 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use freezeframe_api::dto::{IncidentList, IncidentSummary, InstanceList};
+use freezeframe_api::dto::{FleetAnswer, HistoryAnswer, IncidentList, IncidentSummary};
 use freezeframe_model::IncidentId;
 use serde_json::json;
 
-use super::fleet::{FleetAnswer, HistoryAnswer};
 use crate::client::Client;
 use crate::commands::DataDirectory;
 use crate::error::{CommandError, Kind};
@@ -63,14 +62,8 @@ impl Source {
     /// The fleet as it is now.
     pub(crate) fn fleet(&self) -> Result<Fleet, CommandError> {
         let client = Client::new(&self.data.data_dir);
-        let (answer, history) = match client.get::<FleetAnswer>("/api/v1/fleet") {
-            Ok(answer) => (answer, client.get("/api/v1/fleet/history")?),
-            Err(error) if error.parts().0 == Kind::NotFound => {
-                let instances: InstanceList = client.get("/api/v1/instances")?;
-                (FleetAnswer::from(instances), HistoryAnswer::default())
-            }
-            Err(error) => return Err(error),
-        };
+        let answer: FleetAnswer = client.get("/api/v1/fleet")?;
+        let history: HistoryAnswer = client.get("/api/v1/fleet/history")?;
         let list: IncidentList = client.get(&format!("/api/v1/incidents?limit={INCIDENTS_MAX}"))?;
         let mut incidents = list.incidents;
         incidents.sort_by_key(|incident| !is_open(incident));

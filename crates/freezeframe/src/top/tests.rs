@@ -1,7 +1,10 @@
 //! The screen over a made-up fleet: what it shows at every size, and what keys do.
 
 use expect_test::expect;
-use freezeframe_api::dto::{HoldShape, IncidentSummary, InstanceShape};
+use freezeframe_api::dto::{
+    FleetAnswer, FleetInstance, GateService, HistoryAnswer, HistoryColumn, HistoryMarker, HoldShape,
+    IncidentSummary, InstanceShape,
+};
 use freezeframe_api::words::{is_deceptive, parse_rfc3339};
 use freezeframe_model::{IncidentId, Timestamp};
 use ratatui::Terminal;
@@ -9,7 +12,6 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::style::Color;
 
-use super::fleet::{FleetAnswer, FleetInstance, GateService, HistoryAnswer, HistoryColumn, HistoryMarker};
 use super::screen::{Mode, Next, Screen};
 use super::source::{Fleet, Told};
 use super::{once, plain, view};
@@ -138,7 +140,7 @@ fn press(screen: &mut Screen, code: KeyCode) -> Next {
 fn a_usual_terminal_shows_everything() {
     expect![[r#"
         shop  ● 2/2 serving  1 held  1/1 spare  4.1k/s  shed 0.2 %  5xx 0 %  p50 9.0 ms  p99 310 ms
-        gate shop: 12 in flight (at most 64 each), 3 of 128 waiting   held 237.4 MiB of 4.0 GiB
+        gate shop: 12 in flight  ≤ 64 each  3/128 waiting  held 237.4 MiB of 4.0 GiB
 
         Incidents  1 open, 3 in all
           INCIDENT  STATE       LEASE       SEEN  WHAT BROKE
@@ -177,7 +179,8 @@ fn a_usual_terminal_shows_everything() {
 fn a_small_terminal_shows_what_is_needed_first() {
     expect![[r#"
         shop  ● 2/2 serving  1 held  1/1 spare  4.1k/s  shed 0.2 %  5xx 0 %  p50 9.0 ms
-        gate shop: 12 in flight (at most 64 each), 3 of 128 waiting   held 237.4 MiB of
+          p99 310 ms
+        gate shop: 12 in flight  ≤ 64 each  3/128 waiting  held 237.4 MiB of 4.0 GiB
 
         Incidents  1 open, 3 in all
           INCIDENT  STATE       LEASE       SEEN  WHAT BROKE
@@ -189,8 +192,7 @@ fn a_small_terminal_shows_what_is_needed_first() {
           INSTANCE  STATE                RATE    P99    IN FLIGHT  MEMORY     AGE
           shop/1    serving              700/s   31 ms  3          79.1 MiB   38 min
           shop/3    held INC-42 3:46:58  2.1k/s  –      9          237.4 MiB  38 min
-          shop/4    serving              2.8k/s  31 ms  12         316.6 MiB  38 min
-          shop/5    spare                3.5k/s  –      15         395.7 MiB  38 min
+          … 2 more
 
         Latency  the last 8 min, 10.0 s a column; ! incident, ^ deploy
              ≥ 1 s ░        ·        ·        ·        ·        ·
@@ -204,7 +206,7 @@ fn a_small_terminal_shows_what_is_needed_first() {
     .assert_eq(&shown(&screen(), 80, 24));
     expect![[r#"
         shop  ● 2/2 serving  1 held  1/1 spare
-        gate shop: 12 in flight (at most 64 each
+          4.1k/s  shed 0.2 %  5xx 0 %
 
         Incidents  1 open, 3 in all
           INCIDENT  STATE       LEASE       SEE…

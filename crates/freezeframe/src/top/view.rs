@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use freezeframe_api::dto::IncidentSummary;
+use freezeframe_api::dto::{FleetInstance, GateService, IncidentSummary};
 use freezeframe_api::words::{bytes, duration_ms, duration_us, parse_rfc3339};
 use freezeframe_model::Timestamp;
 use ratatui::buffer::Buffer;
@@ -11,7 +11,6 @@ use ratatui::layout::Rect;
 use ratatui::style::Color;
 use ratatui::text::{Line, Span};
 
-use super::fleet::{FleetInstance, GateService};
 use super::heat;
 use super::paint::{span, title_line, toned};
 use super::screen::{Mode, Screen};
@@ -23,8 +22,13 @@ use crate::render::{Tone, clean, clean_to};
 const MESSAGE_MAX: usize = 300;
 /// Rows that a heat map needs besides its own: an empty one, title, bars, marks.
 const AROUND_HEAT: usize = 5;
+/// The head has at most a fourth of the rows, and two.
+const HEAD_PART: usize = 4;
+const HEAD_MIN: usize = 2;
 /// Rows of instances and incidents that come before a heat map.
-const TABLES_FIRST: usize = 14;
+const TABLES_FIRST: usize = 12;
+/// Services of the gate that are told of.
+const GATES_MAX: usize = 3;
 
 const HELP: &[(&str, &str)] = &[
     ("j k ↓ ↑", "choose an incident; scroll its page"),
@@ -77,8 +81,12 @@ fn fleet(
     now: Timestamp,
 ) -> Vec<Line<'static>> {
     let Some(fleet) = &screen.fleet else { return vec![Line::from("asking the daemon …")] };
-    let mut lines = vec![headline(fleet)];
-    lines.extend(fleet.answer.gate.iter().map(|gate| gate_line(gate, fleet)).take(3));
+    let mut lines = flow(headline(fleet), width);
+    lines.extend(
+        fleet.answer.gate.iter().take(GATES_MAX).flat_map(|gate| flow(gate_facts(gate, fleet), width)),
+    );
+    // What is held must be seen, however narrow the screen is.
+    lines.truncate((room / HEAD_PART).max(HEAD_MIN));
     let left = room.saturating_sub(lines.len());
     // An empty line, a title and a heading each.
     let (wanted, open) = (fleet.answer.instances.len() + 3, fleet.incidents.len().max(1) + 3);
@@ -94,33 +102,47 @@ fn fleet(
     lines
 }
 
-fn headline(fleet: &Fleet) -> Line<'static> {
+fn headline(fleet: &Fleet) -> Vec<Span<'static>> {
     let answer = &fleet.answer;
     let well = answer.serving >= answer.wanted;
-    let (mark, tone) = if well { ("● ", Tone::Good) } else { ("! ", Tone::Bad) };
+    let (mark, tone) = if well { ("●", Tone::Good) } else { ("!", Tone::Bad) };
     let ms = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| duration_us((ms * 1000.0) as u64));
-    let mut spans = vec![
+    vec![
         span(Tone::Strong, clean_to(&answer.service, 20).into_owned()),
-        span(tone, format!("  {mark}{}/{} serving", answer.serving, answer.wanted)),
-        span(if answer.held > 0 { Tone::Blue } else { Tone::Plain }, format!("  {} held", answer.held)),
-        span(Tone::Plain, format!("  {}/{} spare", answer.spares, answer.spares_wanted)),
-        span(Tone::Plain, format!("  {}", rate(answer.rate_per_s))),
-    ];
-    spans.push(share("shed", answer.shed_share));
-    spans.push(share("5xx", answer.error_share));
-    spans.push(span(Tone::Plain, format!("  p50 {}  p99 {}", ms(answer.p50_ms), ms(answer.p99_ms))));
-    Line::from(spans)
+        span(tone, format!("{mark} {}/{} serving", answer.serving, answer.wanted)),
+        span(if answer.held > 0 { Tone::Blue } else { Tone::Plain }, format!("{} held", answer.held)),
+        span(Tone::Plain, format!("{}/{} spare", answer.spares, answer.spares_wanted)),
+        span(Tone::Plain, rate(answer.rate_per_s)),
+        share("shed", answer.shed_share),
+        share("5xx", answer.error_share),
+        span(Tone::Plain, format!("p50 {}", ms(answer.p50_ms))),
+        span(Tone::Plain, format!("p99 {}", ms(answer.p99_ms))),
+    ]
+}
+
+/// Facts one after the other, on as many lines as they need.
+fn flow(facts: Vec<Span<'static>>, width: usize) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::default()];
+    for fact in facts.into_iter().filter(|fact| !fact.content.is_empty()) {
+        let used = lines.last().map_or(0, Line::width);
+        if used > 0 && used + 2 + fact.width() > width {
+            lines.push(Line::from("  "));
+        } else if used > 0 {
+            lines.last_mut().into_iter().for_each(|line| line.push_span("  "));
+        }
+        lines.last_mut().into_iter().for_each(|line| line.push_span(fact.clone()));
+    }
+    lines
 }
 
 fn share(name: &str, part: f64) -> Span<'static> {
     let tone = if part > 0.0 { Tone::Warn } else { Tone::Soft };
-    span(tone, format!("  {name} {}", percent(part)))
+    span(tone, format!("{name} {}", percent(part)))
 }
 
 /// Something is never shown as nothing.
 fn percent(part: f64) -> String {
     match part * 100.0 {
-        percent if percent.is_nan() => "–".to_owned(),
         percent if percent <= 0.0 => "0 %".to_owned(),
         percent if percent < 0.1 => "< 0.1 %".to_owned(),
         percent => format!("{percent:.1} %"),
@@ -129,24 +151,29 @@ fn percent(part: f64) -> String {
 
 fn rate(per_s: f64) -> String {
     match per_s {
-        rate if rate.is_nan() => "–/s".to_owned(),
         rate if rate >= 1000.0 => format!("{:.1}k/s", rate / 1000.0),
         rate if rate >= 10.0 => format!("{rate:.0}/s"),
         rate => format!("{rate:.1}/s"),
     }
 }
 
-fn gate_line(gate: &GateService, fleet: &Fleet) -> Line<'static> {
-    let limits = match gate.in_flight_max {
-        Some(max) => format!(" (at most {max} each), {} of {} waiting", gate.queued, gate.queue_max),
-        None => ", no limit".to_owned(),
-    };
-    let mut text = format!("gate {}: {} in flight{limits}", clean_to(&gate.name, 20), gate.in_flight);
-    if fleet.answer.held > 0 {
-        text +=
-            &format!("   held {} of {}", bytes(fleet.answer.held_bytes), bytes(fleet.answer.held_bytes_max));
+fn gate_facts(gate: &GateService, fleet: &Fleet) -> Vec<Span<'static>> {
+    let mut facts = vec![format!("gate {}: {} in flight", clean_to(&gate.name, 20), gate.in_flight)];
+    match gate.in_flight_max {
+        Some(max) => {
+            facts.push(format!("≤ {max} each"));
+            facts.push(format!("{}/{} waiting", gate.queued, gate.queue_max));
+        }
+        None => facts.push("no limit".to_owned()),
     }
-    Line::from(span(Tone::Soft, text))
+    if fleet.answer.held > 0 {
+        facts.push(format!(
+            "held {} of {}",
+            bytes(fleet.answer.held_bytes),
+            bytes(fleet.answer.held_bytes_max)
+        ));
+    }
+    facts.into_iter().map(|fact| span(Tone::Soft, fact)).collect()
 }
 
 fn heat_map(fleet: &Fleet, width: usize, rows: &[heat::Row]) -> Vec<Line<'static>> {
