@@ -137,6 +137,15 @@ impl Client {
         understand(&self.ask("GET", path, &[])?)
     }
 
+    /// The text that is at a path of the API.
+    pub(crate) fn text(&self, path: &str) -> Result<String, CommandError> {
+        let answer = self.ask("GET", path, &[])?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        String::from_utf8(answer.body).map_err(|_| CommandError::failed("the daemon's answer is no text"))
+    }
+
     pub(crate) fn post<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -11,8 +11,8 @@ use freezeframe_store::Store;
 use serde_json::{Value, json};
 use support::http::{self, Answer};
 use support::needs::{Need, has};
-use support::programs;
 use support::scene::{Scene, Setup};
+use support::{programs, wait_for};
 
 /// Where the page of a scene's daemon is.
 fn admin(scene: &Scene) -> SocketAddr {
@@ -131,15 +131,26 @@ fn people_and_scripts_come_in_and_do_what_they_may() {
     assert_eq!(there, scene.show(id));
     let asked = ["eval", id, "parts"];
     assert_eq!(text(&afar(&asked)), scene.must("eval", &asked[1..]));
+    // What the daemon tells of its fleet is up to a second old.
+    wait_for("a held process in the fleet", || {
+        let fleet: Value = serde_json::from_str(&text(&afar(&["top", "--json"]))).expect("JSON");
+        if fleet["held"] == 1 { Ok(()) } else { Err(fleet.to_string()) }
+    });
+    assert!(text(&afar(&["top", "--once"])).contains(id));
+    let report = text(&afar(&["show", id, "--markdown"]));
+    assert!(report.starts_with(&format!("# {id}: ")) && report.contains("## Stack"), "{report}");
     afar_export(&scene, id, &afar(&["export", id, "--output", "afar.capsule"]));
 
     // What a script may not do, what is not there, and what nobody should do.
-    let mistakes: [(&[&str], &str, &str, i32); 7] = [
+    let mistakes: [(&[&str], &str, &str, i32); 10] = [
         (&["kill", id], &url, script, 4),
         (&["core", id, "--output", "core"], &url, script, 4),
         (&["show", "INC-999"], &url, script, 3),
         (&["show", id], &url, "wrong", 4),
         (&["show", id], &url, "", 2),
+        (&["show", "INC-999", "--markdown"], &url, script, 3),
+        (&["top", "--once"], &url, "wrong", 4),
+        (&["mcp"], &url, "", 2),
         (&["show", id], "http://freeze.example.org", script, 2),
         (&["show", id], "http://127.0.0.1:1", script, 1),
     ];

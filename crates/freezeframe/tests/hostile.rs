@@ -51,6 +51,7 @@ fn hostile_text_reaches_no_terminal() {
         ("show", &[&id]),
         ("show", &[&id, "--tasks"]),
         ("show", &[&id, "--json"]),
+        ("show", &[&id, "--markdown"]),
         ("show", &[&id, "--expand", "user"]),
         ("show", &[&id, "--expand", "user.address", "--json"]),
         ("incidents", &[]),
@@ -71,6 +72,9 @@ fn hostile_text_reaches_no_terminal() {
     // It is there to be seen, harmless.
     let page = scene.must("show", &[&id]);
     assert!(page.contains("Mallory \\u{1b}[2J") && page.contains("\\u{9b}31m\\u{202e}"), "{page}");
+    let report = scene.must("show", &[&id, "--markdown"]);
+    assert!(report.starts_with(&format!("# {id}: ")) && report.contains("Mallory"), "{report}");
+    assert!(report.contains(&format!("/i/{id}>")), "its page is named: {report}");
     let table = scene.must("top", &["--once"]);
     assert!(table.contains("Mallory") && table.contains(&id), "{table}");
 

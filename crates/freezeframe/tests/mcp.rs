@@ -22,7 +22,20 @@ struct Session {
 
 impl Session {
     async fn begin(scene: &Scene) -> Self {
-        let mut command = Command::from(scene.command_line("mcp", &[]));
+        Self::of(scene.command_line("mcp", &[])).await
+    }
+
+    /// As on a laptop, where a URL and a token are all there is.
+    async fn from_afar(scene: &Scene) -> Self {
+        let token = scene.must("token", &["add", "assistant", "--roles", "view"]);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_freezeframe"));
+        command.args(["mcp", "--url", &format!("http://{}", scene.page())]);
+        command.current_dir(scene.scratch.path()).env("FREEZEFRAME_TOKEN", token.trim());
+        Self::of(command).await
+    }
+
+    async fn of(command: std::process::Command) -> Self {
+        let mut command = Command::from(command);
         let mut server = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -127,6 +140,23 @@ async fn an_assistant_reads_an_incident_and_no_secret() {
     for secret in grace.secrets().iter().map(String::as_str).chain(["grace-secret"]) {
         assert!(!everything.contains(secret), "{secret:?} reaches the assistant");
     }
+
+    // From another machine it is the same, and nothing more.
+    let afar = Session::from_afar(&scene).await;
+    for tool in &tools {
+        let arguments = if tool.name == "list_incidents" { json!({}) } else { of_it.clone() };
+        let name: &'static str = tool.name.to_string().leak();
+        assert_eq!(
+            afar.captured(name, arguments.clone()).await,
+            session.captured(name, arguments).await,
+            "{name}"
+        );
+    }
+    let path = json!({ "incident": id, "path": "total_weight" });
+    assert_eq!(afar.captured("incident_variables", path).await, live);
+    let path = json!({ "incident": id, "path": "basket.buyer.session_token" });
+    assert_eq!(afar.captured("incident_variables", path).await, hidden);
+    afar.end().await;
 
     // The same session goes on when the daemon is gone: what was captured answers.
     scene.kill_daemon();

@@ -28,6 +28,7 @@ use freezeframe_store::Store;
 
 pub(crate) use ask::{no_value_of, value_of};
 pub(crate) use completions::complete;
+pub(crate) use transfer::fetch;
 
 use crate::client::Client;
 use crate::error::CommandError;
@@ -134,6 +135,12 @@ impl WhichDaemon {
         let Self { url, token_file, ca_file, .. } = self;
         let client = |url: &String| Client::remote(url, token_file.as_deref(), ca_file.as_deref());
         url.as_ref().map(client).transpose()
+    }
+
+    /// Whichever is meant, and its data directory where that is on this machine.
+    fn found(self) -> Result<(Client, Option<DataDirectory>), CommandError> {
+        let client = self.client()?;
+        Ok((client, self.url.is_none().then_some(self.data)))
     }
 
     /// Whichever is meant.

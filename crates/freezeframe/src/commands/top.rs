@@ -1,13 +1,13 @@
 //! `top`: the fleet page in the terminal, once or until it is left.
 
-use super::DataDirectory;
+use super::WhichDaemon;
 use crate::error::{CommandError, Kind};
 use crate::top::{Fleet, Source, once, watch};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    data: DataDirectory,
+    daemon: WhichDaemon,
     /// Print the page once, as plain text.
     #[arg(long, conflicts_with = "json")]
     once: bool,
@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
     use std::io::IsTerminal;
-    let source = Source::new(arguments.data);
+    let (client, data) = arguments.daemon.found()?;
+    let source = Source::new(client, data);
     if arguments.json {
         return super::print_json(&source.fleet()?.answer);
     }

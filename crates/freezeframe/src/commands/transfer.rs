@@ -2,7 +2,7 @@
 //! `open` reads cores as well.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use freezeframe_redact::Redactor;
 use freezeframe_store::Store;
 
 use super::{DataDirectory, WhichDaemon, post_mortem};
+use crate::client::Client;
 use crate::error::{CommandError, Kind};
 use crate::render;
 
@@ -83,8 +84,16 @@ pub(crate) fn export(arguments: &ExportArguments) -> Result<i32, CommandError> {
     super::print(&output.display().to_string())
 }
 
+/// An incident of a daemon somewhere else, from its file as `export` would write it.
+pub(crate) fn fetch(client: &Client, id: IncidentId) -> Result<(Incident, Option<Capture>), CommandError> {
+    let mut file = tempfile::tempfile()?;
+    client.download(&remote_path(id), &mut file)?;
+    file.rewind()?;
+    Ok(freezeframe_store::read_capsule(&mut BufReader::new(file))?)
+}
+
 /// Where a daemon has an incident as one file.
-pub(super) fn remote_path(id: IncidentId) -> String {
+fn remote_path(id: IncidentId) -> String {
     format!("/api/v1/incidents/{id}/capsule")
 }
 

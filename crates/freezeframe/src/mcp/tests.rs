@@ -1,5 +1,7 @@
 //! The tools over a store without a daemon.
 
+use std::path::Path;
+
 use expect_test::expect;
 use freezeframe_api::words::is_deceptive;
 use freezeframe_model::{Capture, Incident, IncidentState, LogLine, Stream, Value as Read, Variable};
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::source::Source;
 use super::{answer, tools};
+use crate::client::Client;
 use crate::commands::DataDirectory;
 use crate::render::tests::sample::{AT, sample};
 
@@ -16,13 +19,17 @@ struct Fixture {
     _data: tempfile::TempDir,
 }
 
+fn source_of(data: &Path) -> Source {
+    Source::new(Client::new(data), Some(DataDirectory { data_dir: data.to_owned() }))
+}
+
 fn fixture((mut incident, capture): (Incident, Capture)) -> Fixture {
     let data = tempfile::tempdir().expect("a temporary directory");
     let store = Store::open(data.path(), Quota::default()).expect("a store");
     incident.state = IncidentState::Killed;
     store.insert(&mut incident, Some(&capture)).expect("stored");
     assert_eq!(incident.id.to_string(), "INC-42");
-    let source = Source::new(DataDirectory { data_dir: data.path().to_owned() });
+    let source = source_of(data.path());
     Fixture { source, _data: data }
 }
 
@@ -230,7 +237,7 @@ fn errors_say_what_to_do_next() {
         "not_found",
         "call incident_variables without `path` for the names of this frame",
     );
-    let empty = Source::new(DataDirectory { data_dir: "/nowhere/at/all".into() });
+    let empty = source_of(Path::new("/nowhere/at/all"));
     let listed = tools::all().into_iter().next().map(|spec| (spec.run)(&empty, serde_json::Map::new()));
     let Some(Err(missing)) = listed else { panic!("there is no store") };
     assert!(answer::of_error(&missing)["next"][0].as_str().is_some_and(|next| next.contains("--data-dir")));

@@ -8,7 +8,7 @@ use freezeframe_model::IncidentId;
 use serde_json::json;
 
 use crate::client::Client;
-use crate::commands::DataDirectory;
+use crate::commands::{DataDirectory, fetch};
 use crate::error::{CommandError, Kind};
 use crate::render::{self, Line, Style};
 
@@ -49,22 +49,23 @@ pub(super) enum Told {
     Trouble(String),
 }
 
-/// The daemon of a data directory.
+/// A daemon.
 pub(crate) struct Source {
-    data: DataDirectory,
+    client: Client,
+    /// Its data directory; `None` where it is on another machine.
+    data: Option<DataDirectory>,
 }
 
 impl Source {
-    pub(crate) fn new(data: DataDirectory) -> Self {
-        Self { data }
+    pub(crate) fn new(client: Client, data: Option<DataDirectory>) -> Self {
+        Self { client, data }
     }
 
     /// The fleet as it is now.
     pub(crate) fn fleet(&self) -> Result<Fleet, CommandError> {
-        let client = Client::new(&self.data.data_dir);
-        let answer: FleetAnswer = client.get("/api/v1/fleet")?;
-        let history: HistoryAnswer = client.get("/api/v1/fleet/history")?;
-        let list: IncidentList = client.get(&format!("/api/v1/incidents?limit={INCIDENTS_MAX}"))?;
+        let answer: FleetAnswer = self.client.get("/api/v1/fleet")?;
+        let history: HistoryAnswer = self.client.get("/api/v1/fleet/history")?;
+        let list: IncidentList = self.client.get(&format!("/api/v1/incidents?limit={INCIDENTS_MAX}"))?;
         let mut incidents = list.incidents;
         incidents.sort_by_key(|incident| !is_open(incident));
         Ok(Fleet { answer, history, incidents })
@@ -87,17 +88,21 @@ impl Source {
     }
 
     fn page(&self, id: IncidentId, width: usize) -> Result<Vec<Line>, CommandError> {
-        let store = self.data.store()?;
-        let incident = store
-            .incident(id)?
-            .ok_or_else(|| CommandError::new(Kind::NotFound, format!("{id} is not in the store yet")))?;
+        let (incident, capture) = match &self.data {
+            Some(data) => {
+                let store = data.store()?;
+                let missing = || CommandError::new(Kind::NotFound, format!("{id} is not in the store yet"));
+                (store.incident(id)?.ok_or_else(missing)?, store.capture(id)?)
+            }
+            None => fetch(&self.client, id)?,
+        };
         let style = Style { color: true, width, tasks: false };
-        Ok(render::incident_lines(&incident, store.capture(id)?.as_ref(), style))
+        Ok(render::incident_lines(&incident, capture.as_ref(), style))
     }
 
     fn extend(&self, id: IncidentId) -> Result<String, CommandError> {
         let body = json!({ "by_ms": EXTEND_MS });
-        Client::new(&self.data.data_dir).act(id, "extend", &body).map(|(message, _)| message)
+        self.client.act(id, "extend", &body).map(|(message, _)| message)
     }
 }
 
