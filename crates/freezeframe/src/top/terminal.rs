@@ -2,6 +2,7 @@
 
 use std::io::{self, Stdout, stdout};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -10,6 +11,9 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long after a signal the page may take to leave by itself.
+const LAST_FRAME: Duration = Duration::from_secs(1);
 
 /// The terminal while it is ours.
 pub(super) struct Terminal {
@@ -78,6 +82,10 @@ pub(super) fn signals() -> io::Result<Receiver<i32>> {
             }
         });
         let _ = send.send(number);
+        // Where the terminal itself is gone, waiting for keys never ends: whoever is not at an end by then is ended here.
+        std::thread::sleep(LAST_FRAME);
+        give_back();
+        std::process::exit(128 + number);
     })?;
     Ok(received)
 }
