@@ -8,6 +8,7 @@
 
 mod access;
 mod control;
+pub mod dap;
 pub mod dto;
 mod events;
 mod http;

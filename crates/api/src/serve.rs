@@ -149,7 +149,8 @@ async fn serve_connection<S>(
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(64)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use freezeframe_api::dto::{ErrorAnswer, InspectBody, ReloadAnswer, ValueAnswer};
+use freezeframe_api::dto::{ErrorAnswer, ErrorShape, InspectBody, ReloadAnswer, ValueAnswer};
 use freezeframe_http::{Endpoint, Head, HttpError, Outgoing, Trust};
 use freezeframe_model::{IncidentId, chain};
 use freezeframe_shim::files::SocketPath;
@@ -115,16 +115,29 @@ impl Client {
         body: &InspectBody,
         reveal: bool,
     ) -> Result<ValueAnswer, CommandError> {
+        self.try_inspect(incident, body, reveal)?.map_err(|refused| {
+            let explained = no_value_of(&refused, &body.expression);
+            explained.unwrap_or_else(|| CommandError::failed(refused.message))
+        })
+    }
+
+    /// The same; what is wrong with the expression comes back as it is.
+    pub(crate) fn try_inspect(
+        &self,
+        incident: IncidentId,
+        body: &InspectBody,
+        reveal: bool,
+    ) -> Result<Result<ValueAnswer, ErrorShape>, CommandError> {
         let what = if reveal { "reveal" } else { "inspect" };
         let path = format!("/api/v1/incidents/{incident}/{what}");
         let answer = self.ask("POST", &path, &json(body)?)?;
         let refused = || serde_json::from_slice::<ErrorAnswer>(&answer.body).ok();
         if answer.status >= 400
-            && let Some(error) = refused().and_then(|refused| no_value_of(&refused.error, &body.expression))
+            && let Some(refused) = refused().filter(|refused| refused.error.expression.is_some())
         {
-            return Err(error);
+            return Ok(Err(refused.error));
         }
-        understand(&answer)
+        understand(&answer).map(Ok)
     }
 
     /// Has the configuration read again, at this path with its query.

@@ -26,14 +26,19 @@ pub(crate) fn read_or_create(data: &Path) -> io::Result<String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    let mut bytes = [0; BYTES];
-    io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = random()?;
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join("token"))?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
     Ok(text)
+}
+
+/// A new one, kept nowhere.
+pub(crate) fn random() -> io::Result<String> {
+    let mut bytes = [0; BYTES];
+    io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

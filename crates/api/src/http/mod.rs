@@ -2,6 +2,7 @@
 
 mod accounts;
 mod assets;
+mod dap;
 mod download;
 mod events;
 mod fleet;
@@ -111,6 +112,7 @@ fn routes() -> Vec<Route> {
         get(VIEW, "/api/v1/incidents/{id}/audit", record::audit),
         post(ACT, "/api/v1/incidents/{id}/notes", record::note),
         post(ACT, "/api/v1/incidents/{id}/acknowledge", record::acknowledge),
+        get(VIEW, "/api/v1/incidents/{id}/dap", dap::dap),
         post(VIEW, "/api/v1/incidents/{id}/inspect", inspect::value),
         post(REVEAL, "/api/v1/incidents/{id}/reveal", inspect::reveal),
         get(VIEW, "/api/v1/incidents/{id}/capsule", download::capsule),
@@ -225,6 +227,7 @@ mod tests {
             view   GET  /api/v1/incidents/{id}/audit
             act    POST /api/v1/incidents/{id}/notes
             act    POST /api/v1/incidents/{id}/acknowledge
+            view   GET  /api/v1/incidents/{id}/dap
             view   POST /api/v1/incidents/{id}/inspect
             reveal POST /api/v1/incidents/{id}/reveal
             view   GET  /api/v1/incidents/{id}/capsule

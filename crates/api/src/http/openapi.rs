@@ -143,6 +143,8 @@ mod tests {
             route("POST", act("/core"), "Have an ELF core written; the process stays held.")
                 .takes::<CoreBody>(s)
                 .gives::<ActionAnswer>(s),
+            route("GET", act("/dap"), "A WebSocket on which an editor sees it: the Debug Adapter Protocol, one message in each text message.")
+                .gives_text("application/json"),
             route("POST", act("/inspect"), "The value of an expression: from the held process, or from what was captured.")
                 .takes::<InspectBody>(s)
                 .gives::<ValueAnswer>(s),

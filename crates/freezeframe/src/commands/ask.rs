@@ -157,7 +157,7 @@ pub(crate) fn value_of(
 }
 
 /// The value as the model has it, so that it is written like all others.
-fn variable(shape: &freezeframe_api::dto::VariableShape) -> Variable {
+pub(super) fn variable(shape: &freezeframe_api::dto::VariableShape) -> Variable {
     let why = shape.unavailable.clone().unwrap_or_default();
     let value = match (&shape.value, why.strip_prefix("redacted: "), why.strip_prefix("left out: ")) {
         (Some(text), ..) => Value::Text(text.clone()),

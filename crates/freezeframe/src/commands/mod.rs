@@ -4,6 +4,8 @@ mod act;
 mod ask;
 mod attach;
 mod completions;
+mod dap;
+mod dap_subject;
 mod demo;
 mod demo_story;
 mod doctor;
@@ -60,6 +62,8 @@ enum Command {
     Eval(ask::Arguments),
     /// Attach gdb or lldb to a held process; it is held as before when the debugger leaves.
     Attach(attach::Arguments),
+    /// Serve an incident to an editor: the Debug Adapter Protocol on standard input and output.
+    Dap(dap::Arguments),
     /// Let a held process run on. It gets no new requests and is ended in good order.
     Release(act::Arguments),
     /// End a held process.
@@ -170,6 +174,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
         Command::Show(arguments) => show::run(&arguments),
         Command::Eval(arguments) => ask::run(&arguments),
         Command::Attach(arguments) => attach::run(&arguments),
+        Command::Dap(arguments) => dap::run(arguments),
         Command::Release(arguments) => act::run(&arguments, "release"),
         Command::Kill(arguments) => act::run(&arguments, "kill"),
         Command::Extend(arguments) => act::extend(&arguments),

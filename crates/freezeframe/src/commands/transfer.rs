@@ -115,7 +115,7 @@ fn write_whole(
     written
 }
 
-fn open_file(path: &Path) -> Result<BufReader<File>, CommandError> {
+pub(super) fn open_file(path: &Path) -> Result<BufReader<File>, CommandError> {
     let file = File::open(path).map_err(|error| {
         let error = std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         CommandError::from(error)
@@ -132,7 +132,7 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<i32, CommandError> {
 }
 
 pub(crate) fn open(arguments: &OpenArguments) -> Result<i32, CommandError> {
-    let options = Options { time: POST_MORTEM_TIME, ..Options::default() };
+    let options = post_mortem_options();
     let core = post_mortem::open(&arguments.file, &options)?;
     let (incident, capture) = match &core {
         Some(core) => (core.incident.clone(), Some(core.capture.clone())),
@@ -153,6 +153,11 @@ pub(crate) fn open(arguments: &OpenArguments) -> Result<i32, CommandError> {
 
 /// Nobody waits for a process that is dead: a large core may take longer than a live one.
 const POST_MORTEM_TIME: Duration = Duration::from_secs(10);
+
+/// How cores are read.
+pub(super) fn post_mortem_options() -> Options {
+    Options { time: POST_MORTEM_TIME, ..Options::default() }
+}
 
 /// In a core all of its memory can be asked for; of an exported incident, what was captured.
 fn evaluate(
