@@ -80,8 +80,11 @@ async function session(client, attach, expected) {
   assert.strictEqual((await evaluate("coupon_cents * 2", "watch")).result, "1000");
   assert.strictEqual((await evaluate("basket.items.len == weights.len", "hover")).result, "true");
   const basket = await evaluate("basket", "watch");
-  const { body: { variables: inBasket } } = await client.variablesRequest({ variablesReference: basket.variablesReference });
-  assert.ok(inBasket.some((part) => part.name === "items"));
+  const open = async (reference) => (await client.variablesRequest({ variablesReference: reference })).body.variables;
+  const [pointee] = await open(basket.variablesReference);
+  assert.strictEqual(pointee.evaluateName, "basket.*");
+  const inBasket = await open(pointee.variablesReference);
+  assert.deepStrictEqual(inBasket.map((part) => part.name), ["buyer", "items"]);
   const wrong = await refused(evaluate("coupon_cents + / 3", "repl"), /\n {2}coupon_cents \+ \/ 3\n *\^/);
   await refused(evaluate("coupon_cent", "hover"), /coupon_cent/);
 

@@ -61,7 +61,7 @@ impl Editor {
     fn send(&mut self, message: &[u8]) -> Vec<Json> {
         if let Some(want) = self.session.receive(message) {
             let got = match want {
-                Want::Open(_) => Got::Opened(Ok((self.incident.clone(), self.capture.clone()))),
+                Want::Open(_) => Got::Opened(Box::new(Ok((self.incident.clone(), self.capture.clone())))),
                 Want::Value(..) | Want::Reveal(..) => Got::Inspected(self.inspected.clone()),
             };
             self.asked.push(want);

@@ -52,7 +52,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// What the session's script saw.
 fn session(client: &Path, words: &[&str]) -> Value {
-    let output = Command::new("node").arg(client.join("session.js")).args(words).output().expect("node starts");
+    let output =
+        Command::new("node").arg(client.join("session.js")).args(words).output().expect("node starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
@@ -130,7 +131,9 @@ fn an_editor_walks_through_a_held_shop_and_what_is_left_of_it() {
     let (mut listening_command, port, secret) = listening(&scene, &id);
     assert_eq!(answer_to(&port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "");
     let mut strange = framed(&json!({ "seq": 1, "type": "request", "command": "initialize" }));
-    strange.extend(framed(&json!({ "seq": 2, "type": "request", "command": "attach", "arguments": { "secret": "x" } })));
+    strange.extend(framed(
+        &json!({ "seq": 2, "type": "request", "command": "attach", "arguments": { "secret": "x" } }),
+    ));
     let answer = answer_to(&port, &strange);
     assert!(answer.contains("`secret` must be what") && !answer.contains("attempt to divide"), "{answer}");
     session(&client, &["tcp", &port, &secret, &id, &file]);
@@ -142,7 +145,9 @@ fn an_editor_walks_through_a_held_shop_and_what_is_left_of_it() {
     // The looks are in the books.
     let mut files = Vec::new();
     every_byte(&scene.data, &mut files);
-    let looks = |needle: &str| files.iter().any(|(_, bytes)| bytes.windows(needle.len()).any(|it| it == needle.as_bytes()));
+    let looks = |needle: &str| {
+        files.iter().any(|(_, bytes)| bytes.windows(needle.len()).any(|it| it == needle.as_bytes()))
+    };
     assert!(looks("reason: a test of the editor"));
     assert!(!looks(token), "the secret is in a file");
 
@@ -161,7 +166,9 @@ fn an_editor_walks_through_a_held_shop_and_what_is_left_of_it() {
     let mut editor = editor.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut input = editor.stdin.take().expect("piped");
     for (seq, command) in ["initialize", "attach", "threads", "continue"].into_iter().enumerate() {
-        input.write_all(&framed(&json!({ "seq": seq, "type": "request", "command": command }))).expect("written");
+        input
+            .write_all(&framed(&json!({ "seq": seq, "type": "request", "command": command })))
+            .expect("written");
     }
     drop(input);
     let output = editor.wait_with_output().expect("waited for");

@@ -1,8 +1,6 @@
 //! What each request does. To add one: a line in [`Session::dispatch`], and one in `Capabilities` where the protocol asks for it.
 
-use std::sync::Arc;
-
-use freezeframe_model::{Capture, Incident, IncidentId, Obstacle};
+use freezeframe_model::{IncidentId, Obstacle};
 use serde_json::{Value, json};
 
 use super::console::{self, Line};
@@ -16,7 +14,7 @@ use super::sources::{self, Sources};
 use super::stacks::{FrameAt, Opened};
 use super::text::{line, lines, short};
 use super::values::{self, Node, Parts};
-use crate::control::{ControlError, Inspected};
+use crate::control::{ControlError, Inspected, Known};
 use crate::words::{self, StackPart};
 use freezeframe_model::VariableRole::{Argument, Local};
 
@@ -117,11 +115,7 @@ impl Session {
         Ok(Outcome::Later(Want::Open(named), Waiting::Open(asked)))
     }
 
-    pub(super) fn open(
-        &mut self,
-        asked: AttachArguments,
-        opened: Result<(Incident, Option<Arc<Capture>>), ControlError>,
-    ) -> Answer {
+    pub(super) fn open(&mut self, asked: AttachArguments, opened: Result<Known, ControlError>) -> Answer {
         let (incident, capture) = opened.map_err(|error| Refusal::shown(error.to_string()))?;
         let Some(capture) = capture else {
             let why = match incident.state.is_live() {

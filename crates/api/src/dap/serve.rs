@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freezeframe_model::{Capture, Incident, IncidentId, Question};
+use freezeframe_model::{IncidentId, Question};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::framing::{Framing, FramingError, MESSAGE_BYTES_MAX, framed};
 use super::session::{Got, Session, Want};
-use crate::control::{BoxFuture, Control, ControlError, Inspected};
+use crate::control::{BoxFuture, Control, ControlError, Inspected, Known};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 << 10;
@@ -19,10 +19,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Whoever answers for incidents.
 pub trait Subject: Send + Sync {
     /// An incident and its capture; the newest one where none is named.
-    fn open(
-        &self,
-        incident: Option<IncidentId>,
-    ) -> BoxFuture<'_, Result<(Incident, Option<Arc<Capture>>), ControlError>>;
+    fn open(&self, incident: Option<IncidentId>) -> BoxFuture<'_, Result<Known, ControlError>>;
 
     /// A value.
     fn value(
@@ -80,7 +77,7 @@ pub async fn serve(
         send_all(session, wire).await?;
         if let Some(want) = want {
             let got = match want {
-                Want::Open(incident) => Got::Opened(subject.open(incident).await),
+                Want::Open(incident) => Got::Opened(Box::new(subject.open(incident).await)),
                 Want::Value(incident, question) => Got::Inspected(subject.value(incident, question).await),
                 Want::Reveal(incident, question, reason) => {
                     Got::Inspected(subject.reveal(incident, question, reason).await)
@@ -217,10 +214,7 @@ impl OverControl {
 }
 
 impl Subject for OverControl {
-    fn open(
-        &self,
-        incident: Option<IncidentId>,
-    ) -> BoxFuture<'_, Result<(Incident, Option<Arc<Capture>>), ControlError>> {
+    fn open(&self, incident: Option<IncidentId>) -> BoxFuture<'_, Result<Known, ControlError>> {
         Box::pin(async move {
             let own = self.incident;
             if incident.is_some_and(|incident| incident != own) {
@@ -229,8 +223,7 @@ impl Subject for OverControl {
             let control = Arc::clone(&self.control);
             let read = tokio::task::spawn_blocking(move || control.incident(own));
             let read = read.await.map_err(|error| ControlError::Failed(error.to_string()))??;
-            let (incident, capture) = read.ok_or(ControlError::NotFound)?;
-            Ok((incident, capture.map(Arc::new)))
+            read.ok_or(ControlError::NotFound)
         })
     }
 

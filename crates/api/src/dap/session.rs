@@ -4,10 +4,9 @@
 //! `initialize`, `attach` (or `launch`, which means the same here: nothing is started), configuration, looking around, `disconnect`.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use freezeframe_model::{Capture, Incident, IncidentId, Question, Timestamp};
+use freezeframe_model::{IncidentId, Question, Timestamp};
 use serde_json::{Value, json};
 
 use super::protocol::{AttachArguments, EvaluateArguments, Request, VariablesArguments};
@@ -15,7 +14,7 @@ use super::sources::{Files, Sources};
 use super::stacks::{FrameAt, Opened};
 use super::text::{line, lines, short};
 use super::values::Nodes;
-use crate::control::{ControlError, Inspected};
+use crate::control::{ControlError, Inspected, Known};
 use crate::words;
 
 /// Lines of the service's log, and things that are missing, that the console begins with.
@@ -55,7 +54,7 @@ pub enum Want {
 #[derive(Debug)]
 pub enum Got {
     /// For [`Want::Open`].
-    Opened(Result<(Incident, Option<Arc<Capture>>), ControlError>),
+    Opened(Box<Result<Known, ControlError>>),
     /// For the others.
     Inspected(Result<Inspected, ControlError>),
 }
@@ -174,7 +173,7 @@ impl Session {
     pub fn got(&mut self, got: Got) {
         let Some((seq, command, waiting)) = self.waiting.take() else { return };
         let answer = match (waiting, got) {
-            (Waiting::Open(asked), Got::Opened(opened)) => self.open(asked, opened),
+            (Waiting::Open(asked), Got::Opened(opened)) => self.open(asked, *opened),
             (Waiting::Parts { at, path, offset, wanted }, Got::Inspected(inspected)) => {
                 self.parts(at, &path, offset, &wanted, inspected)
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use freezeframe_api::dap::{Files, Framed, Session, Subject, Terms, serve};
-use freezeframe_api::{BoxFuture, ControlError, Inspected};
+use freezeframe_api::{BoxFuture, ControlError, Inspected, Known};
 use freezeframe_model::{Capture, Incident, IncidentId, Question};
 use tokio::net::TcpListener;
 
@@ -138,10 +138,7 @@ impl Asking {
 }
 
 impl Subject for Asking {
-    fn open(
-        &self,
-        incident: Option<IncidentId>,
-    ) -> BoxFuture<'_, Result<(Incident, Option<Arc<Capture>>), ControlError>> {
+    fn open(&self, incident: Option<IncidentId>) -> BoxFuture<'_, Result<Known, ControlError>> {
         Box::pin(async move {
             let opened = self.ask(move |subject| {
                 subject.open(incident).map_err(|error| ControlError::Failed(error.parts().1.to_owned()))
