@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Fake, sample};
-use freezeframe_api::{Access, Inspected, router, serve_tcp};
+use freezeframe_api::{Access, Inspected, PageFile, router, serve_tcp};
 use freezeframe_model::{Value, Variable};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
@@ -13,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
+
+/// No page at all.
+const PAGE: &[PageFile] = &[];
 
 const TOKEN: &str = "the-token-of-this-test";
 
@@ -28,7 +31,7 @@ async fn start() -> Server {
     let address = listener.local_addr().unwrap();
     let (end, ended) = tokio::sync::watch::channel(false);
     let access = Access::token(TOKEN, Vec::new());
-    tokio::spawn(serve_tcp(listener, router(Arc::clone(&fake) as _, access), ended));
+    tokio::spawn(serve_tcp(listener, router(Arc::clone(&fake) as _, access, PAGE.into()), ended));
     Server { address, fake, _end: end }
 }
 
