@@ -87,8 +87,12 @@ impl Blocking for FromUrl {
                 let list: IncidentList = self.client.get("/api/v1/incidents?limit=1000")?;
                 let held = list.incidents.iter().find(|incident| incident.state == "held");
                 let newest = held.or(list.incidents.first());
-                let newest = newest.ok_or_else(|| CommandError::new(Kind::NotFound, "there is no incident"))?;
-                newest.id.parse().map_err(|_| CommandError::failed("the daemon's answer is not as expected"))?
+                let newest =
+                    newest.ok_or_else(|| CommandError::new(Kind::NotFound, "there is no incident"))?;
+                newest
+                    .id
+                    .parse()
+                    .map_err(|_| CommandError::failed("the daemon's answer is not as expected"))?
             }
         };
         let mut file = tempfile::tempfile()?;
