@@ -158,7 +158,7 @@ function Extend({ incident, overview, onClose }: { incident: Incident; overview:
 }
 
 function Attach({ id, onClose }: { id: string; onClose(): void }) {
-  const editor = `vscode://freezeframe.freezeframe/open?${new URLSearchParams({ incident: id, url: location.origin }).toString()}`
+  const editor = `vscode://freezeframe.freezeframe/open?${new URLSearchParams({ incident: id }).toString()}`
   const commands: [string, string][] = [
     [`freezeframe attach ${id}`, 'gdb or lldb on the held process; held as before when you leave'],
     [`freezeframe dap ${id}`, 'what your editor starts: Debug Adapter Protocol'],
@@ -176,7 +176,7 @@ function Attach({ id, onClose }: { id: string; onClose(): void }) {
           </div>
         ))}
       </dl>
-      <p>In the editor, from any machine: <a href={editor}>open in VS Code</a>, with the extension <code>editors/vscode</code>.</p>
+      <p>In the editor, on that host: <a href={editor}>open in VS Code</a>, with the extension <code>editors/vscode</code>.</p>
       <div class="buttons"><button autofocus onClick={onClose}>Close</button></div>
     </Dialog>
   )
