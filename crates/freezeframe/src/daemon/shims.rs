@@ -99,10 +99,12 @@ async fn exchange(
     writing.write_all(&encode(&Command::Hello { version: VERSION })?).await?;
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; 64 * 1024];
+    let mut takes_commands = true;
     loop {
         tokio::select! {
-            command = commands.recv() => match command {
-                Some(command) => writing.write_all(&encode(&command)?).await?,
+            command = commands.recv(), if takes_commands => match command {
+                // One that has ended takes no commands, but its last words wait in the socket: they are still read.
+                Some(command) => takes_commands = writing.write_all(&encode(&command)?).await.is_ok(),
                 None => return Ok(()),
             },
             length = reading.read(&mut buffer) => {
