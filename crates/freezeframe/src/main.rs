@@ -19,10 +19,6 @@ mod top;
 
 use clap::Parser;
 
-/// See docs/decisions/0006: a tenth of what a request costs the gate.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() {
     commands::complete();
     let arguments = commands::Arguments::parse();
