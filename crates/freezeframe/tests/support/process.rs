@@ -34,8 +34,13 @@ impl Process {
         fields.first()?.chars().next().filter(|state| !matches!(state, 'Z' | 'X'))
     }
 
+    /// Also where only its first thread has ended: until the last one has, its sockets take connections that nobody answers.
     pub(crate) fn is_alive(self) -> bool {
-        self.state().is_some()
+        let threads = |fields: Vec<String>| {
+            let is_it = fields.get(19).is_some_and(|at| *at == self.start.to_string());
+            fields.get(17).filter(|_| is_it)?.parse::<u32>().ok()
+        };
+        self.state().is_some() || stat(self.pid).and_then(threads).is_some_and(|count| count > 1)
     }
 
     /// Processor time of all its threads, in clock ticks.
