@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::needs::{Need, has};
 use support::process::{self, Process};
@@ -84,19 +83,11 @@ fn frozen(process: Process) -> bool {
     process.cgroup().is_some_and(|path| process::is_frozen(&process::cgroup_directory(&path)))
 }
 
-/// Both count milliseconds of processes that live and die: one at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[test]
 fn a_full_disk_costs_neither_the_hold_nor_the_service() {
     if !has(&[Need::Root, Need::Ptrace, Need::Freezer, Need::Compilers]) {
         return;
     }
-    let _alone = alone();
     let disk = Disk::new("4m");
     let setup = Setup { data: Some(disk.path().to_owned()), ..Setup::of(&programs::stuck()).config(CONFIG) };
     let mut scene = Scene::start(setup);
@@ -146,7 +137,6 @@ fn without_privileges_a_process_is_held_by_a_signal() {
     if !has(&[Need::Root, Need::Ptrace, Need::Compilers]) {
         return;
     }
-    let _alone = alone();
     const NOBODY: u32 = 65534;
     let setup = Setup { user: Some(NOBODY), ..Setup::of(&programs::stuck()).config(CONFIG) };
     let mut scene = Scene::start(setup);
