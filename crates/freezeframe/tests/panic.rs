@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use support::files::every_byte;
@@ -76,19 +76,11 @@ fn variables(value: &Value, found: &mut Vec<Value>) {
     }
 }
 
-/// A capture in an unoptimised build takes the whole machine: one at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[test]
 fn a_panic_is_held_and_nobody_else_notices() {
     if !has(&[Need::Ptrace, Need::Freezer]) {
         return;
     }
-    let _alone = alone();
     let scene = start_shop("");
     let users = HonestUsers::begin(&scene);
     users.wait_for_more(30);
@@ -268,7 +260,6 @@ fn people_are_told_once_and_without_values() {
     if !has(&[Need::Ptrace]) {
         return;
     }
-    let _alone = alone();
     let (address, received) = receiver();
     let scene = start_shop(&format!(
         "public_url = \"https://freeze.example.org\"\n[alert.oncall]\ntype = \"webhook\"\nurl = \"http://{address}/hook\"\nsecret = \"whsec_e2e\"\n"
