@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals'
 import { signedOut } from '../api/client'
-import type { AuditShape, EndEvent, FleetAnswer, HelloEvent, NoteShape, StatusShape } from '../api/types'
+import type { AuditShape, FleetAnswer, HelloEvent, NoteShape, StatusShape } from '../api/types'
 import { setClock } from './clock'
 
 /** Whether the page is told of changes. */
@@ -72,9 +72,6 @@ function connect(): void {
   on<AuditShape>('audit', entry => listeners.forEach(listener => listener.audit?.(entry)))
   on<FleetAnswer>('fleet', state => (fleet.value = state))
   on('resync', () => listeners.forEach(listener => listener.resync?.()))
-  on<EndEvent>('end', end => {
-    if (end.why === 'session_over') signedOut.value = true
-  })
   events.onerror = () => {
     if (source !== events) return
     connection.value = 'lost'
