@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::inspect::{Questions, Unanswered};
 use super::observed::Recent;
 use super::output::PassThrough;
-use super::people::Pending;
+use super::people::{After, Pending};
 use super::pulse::Standing;
-use super::shims::Shim;
+use super::shims::{self, Shim, Unheard};
 use super::writer::{Job, Writer};
 use crate::config::Config;
 
@@ -34,8 +34,8 @@ const COUNTS_MAX: usize = 1024;
 pub(crate) enum Message {
     /// A shim has something to say.
     Shim(InstanceId, Box<Report>),
-    /// A shim's connection ended.
-    ShimGone(InstanceId),
+    /// A shim's connection ended; with the commands for it, where it was never heard.
+    ShimGone(InstanceId, Option<Unheard>),
     /// The instance answers.
     Ready(InstanceId),
     /// The instance does not answer any more, or nothing moves in it.
@@ -262,7 +262,7 @@ impl Daemon {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Shim(instance, report) => self.on_report(instance, *report),
-            Message::ShimGone(instance) => self.on_shim_gone(instance),
+            Message::ShimGone(instance, unheard) => self.on_shim_gone(instance, unheard),
             Message::Ready(instance) => self.feed(Event::Ready { instance }),
             Message::Stalled(instance) => self.feed(Event::Stalled { instance }),
             Message::Drained(instance) => self.on_drained(instance),
@@ -393,19 +393,12 @@ impl Daemon {
     }
 
     /// The connection ended: the shim has died, or has said farewell.
-    fn on_shim_gone(&mut self, instance: InstanceId) {
+    fn on_shim_gone(&mut self, instance: InstanceId, unheard: Option<Unheard>) {
         let Some(known) = self.instances.get(&instance) else { return };
         let directory = known.directory.clone();
         if directory.has_shim() {
-            // It lives: the connection broke. Connect again; what was asked before may never have arrived.
-            self.answer_all_pending(instance, "the connection to the instance's shim was lost; try again");
-            self.take_over_questions(instance, &directory);
-            let shim = super::shims::adopt(directory, instance, self.mailbox.clone());
-            if let Some(known) = self.instances.get_mut(&instance) {
-                known.shim = shim;
-                known.shim_version = 0;
-            }
-            return;
+            // It lives: the connection broke, or one that is ending had taken it. Connect again.
+            return self.ask_again(instance, unheard, shims::adopt_for);
         }
         let state = directory.state().unwrap_or_default();
         let spooled = directory.captured();
@@ -415,22 +408,39 @@ impl Daemon {
         let held = state.held.filter(|_| state.exited.is_none());
         if held.is_some_and(|record| super::adopt::still_stands(&record.facts)) {
             tracing::warn!(%instance, "the shim of a held process died; another one takes care of it");
-            self.take_over_questions(instance, &directory);
-            let shim = super::shims::spawn(directory, instance, self.mailbox.clone());
-            if let Some(known) = self.instances.get_mut(&instance) {
-                known.shim = shim;
-                known.shim_version = 0;
-            }
-            return;
+            return self.ask_again(instance, unheard, shims::spawn_for);
         }
         self.instance_ended(instance, state.exited.unwrap_or(ExitReason::ShimDied), Vec::new());
+    }
+
+    /// Another connection for an instance. What the last one was asked may never have arrived, unless it was never asked.
+    fn ask_again(
+        &mut self,
+        instance: InstanceId,
+        unheard: Option<Unheard>,
+        connect: fn(Unheard, Directory, InstanceId, Mailbox),
+    ) {
+        let Some(known) = self.instances.get_mut(&instance) else { return };
+        let directory = known.directory.clone();
+        known.shim_version = 0;
+        let commands = match unheard {
+            Some(commands) => commands,
+            None => {
+                let (shim, commands) = shims::channel();
+                known.shim = shim;
+                self.answer_all_pending(instance, After::LostConnection);
+                self.take_over_questions(instance, &directory);
+                commands
+            }
+        };
+        connect(commands, directory, instance, self.mailbox.clone());
     }
 
     /// An instance is gone for good: tell the state machine, keep what is to be kept, remove what it left.
     fn instance_ended(&mut self, instance: InstanceId, reason: ExitReason, logs: Vec<LogLine>) {
         let Some(known) = self.instances.remove(&instance) else { return };
         self.gate.unroute(instance);
-        self.answer_all_pending(instance, "the process has ended");
+        self.answer_all_pending(instance, After::Exit);
         self.drop_questions(instance, "the process has ended");
         // For incidents of the gate's that wait for them.
         self.on_logs(instance, logs.clone());

@@ -37,6 +37,13 @@ pub(crate) enum Pending {
     },
 }
 
+/// Why a shim's word will not come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    LostConnection,
+    Exit,
+}
+
 fn outcome(pid: Option<i32>, message: impl Into<String>) -> Result<ActOutcome, ControlError> {
     Ok(ActOutcome { pid, message: message.into() })
 }
@@ -294,12 +301,19 @@ impl Daemon {
         self.feed(Event::CoreDone { instance });
     }
 
-    /// The instance has ended: whoever waits for it gets an answer.
-    pub(super) fn answer_all_pending(&mut self, instance: InstanceId, why: &str) {
+    /// The shim's word will not come: whoever waits for it gets an answer.
+    pub(super) fn answer_all_pending(&mut self, instance: InstanceId, after: After) {
+        let why = match after {
+            After::LostConnection => "the connection to the instance's shim was lost; try again",
+            After::Exit => "the process has ended",
+        };
         for pending in self.pending.remove(&instance).unwrap_or_default() {
             match pending {
-                Pending::Killed(id, answer) => drop(answer.send(outcome(None, format!("{id} was ended")))),
-                Pending::Resumed(_, answer)
+                Pending::Killed(id, answer) if after == After::Exit => {
+                    drop(answer.send(outcome(None, format!("{id} was ended"))))
+                }
+                Pending::Killed(_, answer)
+                | Pending::Resumed(_, answer)
                 | Pending::HandedOver { answer, .. }
                 | Pending::Reclaimed(_, Some(answer))
                 | Pending::Core { answer: Some(answer), .. } => {

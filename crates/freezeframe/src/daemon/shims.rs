@@ -34,32 +34,51 @@ impl Shim {
     }
 }
 
+/// Commands to a shim that never said a word: none of them was sent, and the next shim gets them.
+pub(crate) struct Unheard(mpsc::Receiver<Command>);
+
+/// One that takes commands, and what it took.
+pub(crate) fn channel() -> (Shim, Unheard) {
+    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    (Shim { commands }, Unheard(received))
+}
+
 /// Starts a shim process for this directory and connects to it; it goes on when we end.
 pub(crate) fn spawn(directory: Directory, instance: InstanceId, mailbox: Mailbox) -> Shim {
-    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    let (shim, commands) = channel();
+    spawn_for(commands, directory, instance, mailbox);
+    shim
+}
+
+/// Connects to a shim that an earlier daemon started.
+pub(crate) fn adopt(directory: Directory, instance: InstanceId, mailbox: Mailbox) -> Shim {
+    let (shim, commands) = channel();
+    adopt_for(commands, directory, instance, mailbox);
+    shim
+}
+
+/// As [`spawn`], for commands that wait already.
+pub(crate) fn spawn_for(commands: Unheard, directory: Directory, instance: InstanceId, mailbox: Mailbox) {
     tokio::spawn(async move {
         match start_process(&directory) {
             Ok(mut child) => {
                 // Nothing is done with its end here, the connection tells; it is waited for so that no zombie is left.
                 tokio::spawn(async move { child.wait().await });
-                converse(&directory, instance, received, mailbox).await;
+                converse(&directory, instance, commands, mailbox).await;
             }
             Err(error) => {
                 tracing::error!(%instance, %error, "a shim could not be started");
                 // Whoever hears of it tries again at once.
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                mailbox.send(Message::ShimGone(instance)).await;
+                mailbox.send(Message::ShimGone(instance, Some(commands))).await;
             }
         }
     });
-    Shim { commands }
 }
 
-/// Connects to a shim that an earlier daemon started.
-pub(crate) fn adopt(directory: Directory, instance: InstanceId, mailbox: Mailbox) -> Shim {
-    let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    tokio::spawn(async move { converse(&directory, instance, received, mailbox).await });
-    Shim { commands }
+/// As [`adopt`], for commands that wait already.
+pub(crate) fn adopt_for(commands: Unheard, directory: Directory, instance: InstanceId, mailbox: Mailbox) {
+    tokio::spawn(async move { converse(&directory, instance, commands, mailbox).await });
 }
 
 fn start_process(directory: &Directory) -> io::Result<tokio::process::Child> {
@@ -77,34 +96,33 @@ fn start_process(directory: &Directory) -> io::Result<tokio::process::Child> {
         .spawn()
 }
 
-async fn converse(
-    directory: &Directory,
-    instance: InstanceId,
-    mut commands: mpsc::Receiver<Command>,
-    mailbox: Mailbox,
-) {
-    if let Err(error) = exchange(directory, instance, &mut commands, &mailbox).await {
+async fn converse(directory: &Directory, instance: InstanceId, mut commands: Unheard, mailbox: Mailbox) {
+    let mut heard = false;
+    if let Err(error) = exchange(directory, instance, &mut commands, &mailbox, &mut heard).await {
         tracing::warn!(%instance, %error, "connection to a shim");
     }
-    mailbox.send(Message::ShimGone(instance)).await;
+    mailbox.send(Message::ShimGone(instance, (!heard).then_some(commands))).await;
 }
 
+/// Passes messages to and fro until the connection ends. A shim that is ending may still take a connection that it never
+/// reads from: only one that has been heard gets commands.
 async fn exchange(
     directory: &Directory,
     instance: InstanceId,
-    commands: &mut mpsc::Receiver<Command>,
+    Unheard(commands): &mut Unheard,
     mailbox: &Mailbox,
+    heard: &mut bool,
 ) -> io::Result<()> {
     let (mut reading, mut writing) = connect(&directory.socket()).await?.into_split();
     writing.write_all(&encode(&Command::Hello { version: VERSION })?).await?;
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; 64 * 1024];
-    let mut takes_commands = true;
+    let mut reads_commands = true;
     loop {
         tokio::select! {
-            command = commands.recv(), if takes_commands => match command {
+            command = commands.recv(), if *heard && reads_commands => match command {
                 // One that has ended takes no commands, but its last words wait in the socket: they are still read.
-                Some(command) => takes_commands = writing.write_all(&encode(&command)?).await.is_ok(),
+                Some(command) => reads_commands = writing.write_all(&encode(&command)?).await.is_ok(),
                 None => return Ok(()),
             },
             length = reading.read(&mut buffer) => {
@@ -114,6 +132,7 @@ async fn exchange(
                 }
                 decoder.push(buffer.get(..length).unwrap_or_default());
                 while let Some(report) = decoder.take::<Report>()? {
+                    *heard = true;
                     mailbox.send(Message::Shim(instance, Box::new(report))).await;
                 }
             }
@@ -130,5 +149,65 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
             Err(error) if tokio::time::Instant::now() > end => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freezeframe_shim::protocol::Phase;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    async fn next_command(stream: &mut UnixStream, decoder: &mut Decoder) -> Option<Command> {
+        let mut buffer = [0; 1024];
+        loop {
+            if let Some(command) = decoder.take().expect("a command") {
+                return Some(command);
+            }
+            match stream.read(&mut buffer).await.expect("readable") {
+                0 => return None,
+                length => decoder.push(&buffer[..length]),
+            }
+        }
+    }
+
+    /// A killed shim whose last thread takes its time: its socket takes connections that nobody answers.
+    #[tokio::test]
+    async fn what_an_ending_shim_never_read_is_told_to_the_next() {
+        let data = tempfile::tempdir().expect("a directory");
+        let (instance, (mailbox, mut messages)) = (InstanceId(1), Mailbox::new());
+        let directory = Directory::of(data.path(), instance);
+        std::fs::create_dir_all(directory.path()).expect("a directory");
+        let listener = UnixListener::bind(directory.socket()).expect("a socket");
+
+        let shim = adopt(directory.clone(), instance, mailbox.clone());
+        shim.send(Command::Resume { take_back: false });
+        let (mut ending, _) = listener.accept().await.expect("a connection");
+        let mut decoder = Decoder::default();
+        assert!(matches!(next_command(&mut ending, &mut decoder).await, Some(Command::Hello { .. })));
+        drop(ending);
+        let Some(Message::ShimGone(_, Some(unheard))) = messages.recv().await else {
+            panic!("it was never heard")
+        };
+
+        adopt_for(unheard, directory, instance, mailbox);
+        let (mut next, _) = listener.accept().await.expect("a connection");
+        let mut decoder = Decoder::default();
+        assert!(matches!(next_command(&mut next, &mut decoder).await, Some(Command::Hello { .. })));
+        let hello = Report::Hello {
+            version: VERSION,
+            instance,
+            port: 1,
+            pid: 1,
+            phase: Phase::Held,
+            held: None,
+            limits: Vec::new(),
+        };
+        next.write_all(&encode(&hello).expect("encoded")).await.expect("written");
+        assert!(matches!(next_command(&mut next, &mut decoder).await, Some(Command::Resume { .. })));
+        drop(next);
+        assert!(matches!(messages.recv().await, Some(Message::Shim(_, _))));
+        assert!(matches!(messages.recv().await, Some(Message::ShimGone(_, None))), "it was heard");
     }
 }
