@@ -21,7 +21,7 @@ fn stream(name: &'static str, rate: fn(f64) -> f64, work: fn(f64) -> f64) -> Str
 }
 
 fn config(deadlines_us: &[u64], queue_max: u32) -> Config {
-    let routes = deadlines_us.iter().map(|&deadline_us| Route { deadline_us, tier: 0, class: 0 });
+    let routes = deadlines_us.iter().map(|&deadline_us| Route { deadline_us, tier: 0, ..Route::default() });
     let one = vec![Tier { name: "all".to_owned(), share: 1.0 }];
     Config { queue_max, routes: routes.collect(), tiers: one, ..Config::default() }
 }

@@ -1,7 +1,7 @@
 //! A service that sheds inside itself: at most four reports at a time, eight more wait, nobody waits above two seconds. The health
 //! check is in a higher tier: it is first in line, and once it has been used lately a slot is kept for it.
 //!
-//! `cargo run -p freezeframe-admission --features tower --example shedding_service`, then for example
+//! `cargo run -p freezeframe-admission --example shedding_service`, then for example
 //! `wrk -c64 -d10 http://127.0.0.1:8080/report` and, meanwhile, `curl -i http://127.0.0.1:8080/health`.
 #![allow(clippy::print_stdout)]
 
@@ -18,7 +18,7 @@ const HEALTH: RouteId = RouteId(1);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let report = Route { deadline_us: 2_000_000, ..Route::default() };
-    let health = Route { deadline_us: 500_000, tier: 0, class: 0 };
+    let health = Route { deadline_us: 500_000, tier: 0, ..Route::default() };
     let config = Config { queue_max: 8, routes: vec![report, health], ..Config::default() };
     let door = Door::new(Admission::new(config)?);
     door.instance_up(InstanceId(0), 4);

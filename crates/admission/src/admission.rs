@@ -129,13 +129,22 @@ impl Admission {
         if now_us.saturating_add(self.low_us(lane)) > deadline_us {
             return Err(Reason::WaitedTooLong);
         }
-        let queued = self.lanes.queued();
         let at = self.lanes.at(lane);
+        let (route, tier) = (at.route, usize::from(at.tier));
         let presses = at.standing.stands() || at.queued * 2 >= self.part_of_queue(lane);
-        if !self.lanes.at_mut(lane).cohorts.admits(place, presses) {
+        // Where its tier is owed a slot and nobody of it waits, it will be next: cohorts are found by what could be served, and
+        // a tier that got too little would go on asking for too little.
+        let is_owed = self.lanes.is_short(tier) && self.lanes.queued_in(tier) == 0;
+        if !self.lanes.at_mut(lane).cohorts.admits(place, presses) && !is_owed {
             return Err(Reason::Cohort);
         }
-        if queued >= self.config.queue_max && !self.make_room(now_us, lane, cohort_of(place)) {
+        let of_route = self.config.routes[usize::from(route)].queue_max;
+        if of_route.is_some_and(|max| self.lanes.queued_of(route) >= max)
+            && !self.make_room_in_route(now_us, lane)
+        {
+            return Err(Reason::RouteQueueFull);
+        }
+        if self.lanes.queued() >= self.config.queue_max && !self.make_room(now_us, lane, cohort_of(place)) {
             return Err(Reason::QueueFull);
         }
         Ok(())
@@ -273,8 +282,15 @@ impl Admission {
         };
         let jitter = self.rng.f64();
         if self.instances.end(now_us, (entry.instance, route, entry.probe), ok, departure, jitter) {
-            self.lanes.set_slots(self.instances.slots());
+            self.set_slots();
         }
+    }
+
+    fn set_slots(&mut self) {
+        for (route, most) in self.instances.most_of_bounded() {
+            self.lanes.set_most(route, most);
+        }
+        self.lanes.set_slots(self.instances.slots());
     }
 
     /// Divides the slots anew, now and then.
@@ -289,7 +305,7 @@ impl Admission {
     }
 
     fn recount(&mut self, now_us: u64) {
-        self.lanes.set_slots(self.instances.slots());
+        self.set_slots();
         self.dispatch(now_us);
     }
 }

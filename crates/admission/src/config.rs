@@ -11,8 +11,8 @@ pub(crate) const CAP_LIMIT: u32 = 1 << 20;
 const DEADLINE_LIMIT_US: u64 = 86_400_000_000;
 pub(crate) const CLASSES_MAX: u8 = 8;
 
-/// Requests that share a deadline, a tier and a cost.
-#[derive(Clone, Copy, Debug)]
+/// Requests that share a deadline, a tier, a cost and bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Queue wait and processing together, in microseconds (default 30 s).
     pub deadline_us: u64,
@@ -20,11 +20,15 @@ pub struct Route {
     pub tier: u8,
     /// Routes of one class use the same resource of an instance and share an adaptive limit there (default 0; at most 7).
     pub class: u8,
+    /// Its requests in flight on one instance, within the instance's own cap (default: no other bound than that; at least 1).
+    pub in_flight_max: Option<u32>,
+    /// Its requests that may wait at one time, within the whole queue (default: no other bound than that).
+    pub queue_max: Option<u32>,
 }
 
 impl Default for Route {
     fn default() -> Self {
-        Self { deadline_us: 30_000_000, tier: 1, class: 0 }
+        Self { deadline_us: 30_000_000, tier: 1, class: 0, in_flight_max: None, queue_max: None }
     }
 }
 
@@ -95,6 +99,9 @@ pub enum ConfigError {
     /// A class that is out of range.
     #[error("route {0} has a class above 7")]
     Class(usize),
+    /// A route that nothing could be sent to.
+    #[error("route {0} must be allowed at least one request in flight")]
+    InFlight(usize),
     /// A queue that is too long to be of use.
     #[error("the queue must be at most {QUEUE_LIMIT} long")]
     Queue,
@@ -122,6 +129,9 @@ impl Config {
             }
             if route.class >= CLASSES_MAX {
                 return Err(ConfigError::Class(index));
+            }
+            if route.in_flight_max == Some(0) {
+                return Err(ConfigError::InFlight(index));
             }
         }
         if self.queue_max > QUEUE_LIMIT {

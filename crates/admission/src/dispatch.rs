@@ -99,6 +99,21 @@ impl Admission {
         true
     }
 
+    /// Makes room for a newcomer where its route's own part of the queue is full: by one of a lower tier of the same route, or
+    /// by the oldest where the queue stands.
+    pub(crate) fn make_room_in_route(&mut self, now_us: u64, lane: u16) -> bool {
+        let at = self.lanes.at(lane);
+        let (route, own) = (usize::from(at.route), usize::from(at.tier));
+        let lower = (own + 1..self.claims.len()).rev().map(|tier| self.lanes.index(route, tier));
+        let victim = match lower.into_iter().find(|&lower| self.lanes.at(lower).queued > 0) {
+            Some(lower) => self.last_served(lower),
+            None if at.standing.stands() && at.oldest != NIL => at.oldest,
+            None => return false,
+        };
+        self.let_go(now_us, victim, Reason::Displaced);
+        true
+    }
+
     /// Who of the own tier must give way: the longest lane to one that has less than its part of the queue, the oldest to
     /// the youngest where the queue stands, the later cohort to the earlier.
     fn rival(&self, lane: u16, cohort: u8) -> Option<u32> {
@@ -116,11 +131,13 @@ impl Admission {
         Some(youngest)
     }
 
-    /// A lane's part of the queue, were it divided evenly among the lanes of its tier that want it.
+    /// A lane's part of the queue, were it divided evenly among the lanes of its tier that want it, and no more than its route may
+    /// have.
     pub(crate) fn part_of_queue(&self, lane: u16) -> u32 {
         let at = self.lanes.at(lane);
         let waiting = self.lanes.waiting(usize::from(at.tier)).len() as u32 + u32::from(at.queued == 0);
-        self.config.queue_max / waiting.max(1)
+        let part = self.config.queue_max / waiting.max(1);
+        self.config.routes[usize::from(at.route)].queue_max.map_or(part, |most| part.min(most))
     }
 
     fn last_served(&self, lane: u16) -> u32 {

@@ -1,7 +1,7 @@
-//! The instances: their slots, by cost class, and their breakers, by route.
+//! The instances: their slots, by cost class; and by route how many of these may be used, and their breakers.
 
 use crate::breaker::{Breaker, Leave};
-use crate::config::{CAP_LIMIT, Config, INSTANCES_MAX};
+use crate::config::{CAP_LIMIT, Config, INSTANCES_MAX, Route};
 use crate::limit::{Departure, Limit};
 use crate::request::InstanceId;
 
@@ -15,13 +15,32 @@ pub(crate) struct Instance {
     cap: u32,
     pub(crate) in_flight: u32,
     limits: Vec<Limit>,
-    breakers: Vec<Breaker>,
+    routes: Vec<OnRoute>,
+}
+
+/// What an instance has of one route.
+#[derive(Clone, Debug)]
+struct OnRoute {
+    in_flight: u32,
+    breaker: Breaker,
+}
+
+/// What holds for a route on every instance.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    class: u8,
+    in_flight_max: u32,
+}
+
+impl Rule {
+    const NONE: Self = Self { class: 0, in_flight_max: u32::MAX };
 }
 
 #[derive(Debug)]
 pub(crate) struct Instances {
     all: Vec<Option<Instance>>,
-    classes: Vec<u8>,
+    /// By route.
+    rules: Vec<Rule>,
     class_count: usize,
     adaptive: bool,
     open_us: u64,
@@ -41,17 +60,45 @@ impl Instance {
         self.limits.iter().fold(0_u32, |sum, limit| sum.saturating_add(limit.get())).min(self.cap)
     }
 
-    fn has_room(&self, class: u8) -> bool {
-        self.in_flight < self.cap && self.limits.get(usize::from(class)).is_some_and(Limit::has_room)
+    fn has_room(&self, rule: Rule, of_route: &OnRoute) -> bool {
+        self.in_flight < self.cap
+            && of_route.in_flight < rule.in_flight_max
+            && self.limits.get(usize::from(rule.class)).is_some_and(Limit::has_room)
+    }
+
+    /// What a route may have of its slots; of one that is down, what it still has.
+    fn most(&self, route: u16, rule: Rule) -> u32 {
+        match self.routes.get(usize::from(route)) {
+            Some(of_route) if !self.up => of_route.in_flight,
+            _ => rule.in_flight_max.min(self.cap),
+        }
     }
 }
 
 impl Instances {
     pub(crate) fn new(config: &Config) -> Self {
-        let classes: Vec<u8> = config.routes.iter().map(|route| route.class).collect();
-        let class_count = classes.iter().max().map_or(1, |&highest| usize::from(highest) + 1);
+        let rule = |route: &Route| Rule {
+            class: route.class,
+            in_flight_max: route.in_flight_max.unwrap_or(u32::MAX),
+        };
+        let rules: Vec<Rule> = config.routes.iter().map(rule).collect();
+        let class_count = rules.iter().map(|rule| usize::from(rule.class) + 1).max().unwrap_or(1);
         let (adaptive, open_us) = (config.adaptive, config.breaker_open_us);
-        Self { all: Vec::new(), classes, class_count, adaptive, open_us }
+        Self { all: Vec::new(), rules, class_count, adaptive, open_us }
+    }
+
+    fn rule(&self, route: u16) -> Rule {
+        self.rules.get(usize::from(route)).copied().unwrap_or(Rule::NONE)
+    }
+
+    /// The routes that have a bound of their own, and what they may have in flight on all instances.
+    pub(crate) fn most_of_bounded(&self) -> impl Iterator<Item = (u16, u32)> {
+        let bounded = self.rules.iter().enumerate().filter(|(_, rule)| rule.in_flight_max < u32::MAX);
+        bounded.map(|(route, rule)| {
+            let route = route as u16;
+            let most = |sum: u32, known: &Instance| sum.saturating_add(known.most(route, *rule));
+            (route, self.all.iter().flatten().fold(0, most))
+        })
     }
 
     /// False where there are too many already.
@@ -64,8 +111,8 @@ impl Instances {
             return true;
         }
         let limits = (0..self.class_count).map(|_| Limit::new(cap)).collect();
-        let breakers = vec![Breaker::new(); self.classes.len()];
-        let instance = Some(Instance { id, up: true, cap, in_flight: 0, limits, breakers });
+        let routes = vec![OnRoute { in_flight: 0, breaker: Breaker::new() }; self.rules.len()];
+        let instance = Some(Instance { id, up: true, cap, in_flight: 0, limits, routes });
         if let Some(place) = self.all.iter_mut().find(|place| place.is_none()) {
             *place = instance;
             return true;
@@ -117,14 +164,16 @@ impl Instances {
         except: Option<u16>,
         rng: &mut fastrand::Rng,
     ) -> Result<u16, Unavailable> {
-        let class = self.classes.get(usize::from(route)).copied().unwrap_or(0);
+        let rule = self.rule(route);
         if self.all.len() > LOOK_AT_ALL {
             let two = [rng.usize(..self.all.len()), rng.usize(..self.all.len())].map(|index| index as u16);
             let takes = |&index: &u16| {
                 let instance = self.all.get(usize::from(index)).and_then(Option::as_ref);
                 let instance = instance.filter(|known| known.up && Some(index) != except);
-                instance.filter(|known| known.has_room(class)).is_some_and(|known| {
-                    known.breakers.get(usize::from(route)).is_some_and(|b| b.leave(now_us) == Leave::Go)
+                instance.is_some_and(|known| {
+                    known.routes.get(usize::from(route)).is_some_and(|of_route| {
+                        known.has_room(rule, of_route) && of_route.breaker.leave(now_us) == Leave::Go
+                    })
                 })
             };
             let load = |&index: &u16| {
@@ -134,29 +183,30 @@ impl Instances {
                 return Ok(index);
             }
         }
-        self.pick_of_all(now_us, route, class, except)
+        self.pick_of_all(now_us, route, rule, except)
     }
 
     fn pick_of_all(
         &self,
         now_us: u64,
         route: u16,
-        class: u8,
+        rule: Rule,
         except: Option<u16>,
     ) -> Result<u16, Unavailable> {
         let mut best: Option<(u16, u64)> = None;
         let (mut works, mut first_probe_us) = (false, u64::MAX);
         for (index, instance) in self.up_ones().filter(|(index, _)| Some(*index) != except) {
-            let leave = instance.breakers.get(usize::from(route)).map(|breaker| breaker.leave(now_us));
+            let Some(of_route) = instance.routes.get(usize::from(route)) else { continue };
+            let leave = of_route.breaker.leave(now_us);
             match leave {
-                Some(Leave::No { until_us }) => first_probe_us = first_probe_us.min(until_us),
+                Leave::No { until_us } => first_probe_us = first_probe_us.min(until_us),
                 _ => works = true,
             }
-            if matches!(leave, Some(Leave::No { .. })) || !instance.has_room(class) {
+            if matches!(leave, Leave::No { .. }) || !instance.has_room(rule, of_route) {
                 continue;
             }
             // A probe is due: it goes first, or a broken route would never be found to work again.
-            if leave == Some(Leave::Probe) {
+            if leave == Leave::Probe {
                 return Ok(index);
             }
             let load = (u64::from(instance.in_flight) << 32) / u64::from(instance.cap.max(1));
@@ -173,13 +223,15 @@ impl Instances {
 
     /// A request of this route goes there. True where it is a probe.
     pub(crate) fn begin(&mut self, now_us: u64, index: u16, route: u16) -> bool {
-        let class = self.classes.get(usize::from(route)).copied().unwrap_or(0);
+        let class = self.rule(route).class;
         let Some(Some(instance)) = self.all.get_mut(usize::from(index)) else { return false };
         instance.in_flight += 1;
         if let Some(limit) = instance.limits.get_mut(usize::from(class)) {
             limit.begin();
         }
-        instance.breakers.get_mut(usize::from(route)).is_some_and(|breaker| breaker.begin(now_us))
+        let Some(of_route) = instance.routes.get_mut(usize::from(route)) else { return false };
+        of_route.in_flight += 1;
+        of_route.breaker.begin(now_us)
     }
 
     /// A request came back; `ok` is `None` where it says nothing. True where slots were gained or lost by that.
@@ -191,12 +243,13 @@ impl Instances {
         departure: Option<Departure>,
         jitter: f64,
     ) -> bool {
-        let class = self.classes.get(usize::from(route)).copied().unwrap_or(0);
+        let class = self.rule(route).class;
         let Some(place) = self.all.get_mut(usize::from(index)) else { return false };
         let Some(instance) = place else { return false };
         instance.in_flight = instance.in_flight.saturating_sub(1);
-        if let Some(breaker) = instance.breakers.get_mut(usize::from(route)) {
-            breaker.end(now_us, ok, probe, self.open_us, jitter);
+        if let Some(of_route) = instance.routes.get_mut(usize::from(route)) {
+            of_route.in_flight = of_route.in_flight.saturating_sub(1);
+            of_route.breaker.end(now_us, ok, probe, self.open_us, jitter);
         }
         let departure = departure.filter(|_| self.adaptive);
         let limit = instance.limits.get_mut(usize::from(class));

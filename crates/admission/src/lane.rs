@@ -8,6 +8,8 @@
 //!
 //! A reserved slot that stands idle is throughput lost, so nothing is reserved for a lane that can as well wait for the next
 //! slot that becomes free: where the others hold theirs for milliseconds, being first in line is enough.
+//!
+//! Where a route may have only so many in flight, that holds for its lanes together, and no more is reserved for them.
 
 use crate::cohort::Cohorts;
 use crate::slab::NIL;
@@ -43,6 +45,8 @@ pub(crate) struct Lane {
     demand: u32,
     fair: u32,
     reserved: u32,
+    /// Slots that its route may have in all.
+    most: u32,
     /// The next slot comes soon enough: none need be reserved.
     can_wait: bool,
 }
@@ -63,6 +67,7 @@ impl Lane {
             demand: 0,
             fair: 0,
             reserved: 0,
+            most: u32::MAX,
             can_wait: false,
         }
     }
@@ -90,7 +95,7 @@ impl Lane {
     }
 
     fn reserve(&mut self) {
-        self.reserved = if self.can_wait { 0 } else { self.demand.min(self.fair) };
+        self.reserved = if self.can_wait { 0 } else { self.demand.min(self.fair).min(self.most) };
     }
 
     fn unused(&self) -> u32 {
@@ -186,14 +191,45 @@ impl Lanes {
         &self.waiting[tier]
     }
 
-    /// Whether any queue stands.
+    /// Whether any queue stands for want of slots, and not for its route's own bound.
     pub(crate) fn any_stands(&self) -> bool {
-        self.waiting.iter().flatten().any(|&lane| self.at(lane).standing.stands())
+        let mut waiting = self.waiting.iter().flatten().map(|&lane| self.at(lane));
+        waiting.any(|lane| lane.standing.stands() && self.route_has_room(lane))
     }
 
-    /// Whether a slot may be taken by a lane, as far as the other lanes are concerned.
+    /// The lanes of a route, one for each tier.
+    fn of_route(&self, route: u16) -> &[Lane] {
+        let first = usize::from(route) * self.tiers;
+        self.all.get(first..first + self.tiers).unwrap_or_default()
+    }
+
+    /// Requests of a route that wait.
+    pub(crate) fn queued_of(&self, route: u16) -> u32 {
+        self.of_route(route).iter().map(|lane| lane.queued).sum()
+    }
+
+    fn route_has_room(&self, lane: &Lane) -> bool {
+        lane.most == u32::MAX
+            || self.of_route(lane.route).iter().map(|lane| lane.in_flight).sum::<u32>() < lane.most
+    }
+
+    /// A route may have so many slots.
+    pub(crate) fn set_most(&mut self, route: u16, most: u32) {
+        let first = usize::from(route) * self.tiers;
+        let lanes = self.all.get_mut(first..first + self.tiers).unwrap_or_default();
+        if lanes.iter().any(|lane| lane.most != most) {
+            lanes.iter_mut().for_each(|lane| lane.most = most);
+            self.share_out();
+        }
+    }
+
+    /// Whether a slot may be taken by a lane, as far as its route and the other lanes are concerned.
     pub(crate) fn may_start(&self, lane: u16) -> bool {
-        let own = self.at(lane).unused();
+        let at = self.at(lane);
+        if !self.route_has_room(at) {
+            return false;
+        }
+        let own = at.unused();
         let others = if own > 0 { 0 } else { self.unused };
         self.in_flight.saturating_add(others) < self.slots
     }

@@ -117,6 +117,8 @@ impl Shed {
 pub enum Reason {
     /// `queue_max` others wait, and none of them has less claim.
     QueueFull,
+    /// As many of its route wait as may, and none of them has less claim.
+    RouteQueueFull,
     /// It waited, the queue was full, and another with more claim arrived.
     Displaced,
     /// Its users' cohort is being shed at the moment.
@@ -131,7 +133,7 @@ impl Reason {
     /// The HTTP status to answer: 429 where the client should come back, 503 where the service failed it.
     pub fn status(self) -> u16 {
         match self {
-            Self::QueueFull | Self::Displaced | Self::Cohort => 429,
+            Self::QueueFull | Self::RouteQueueFull | Self::Displaced | Self::Cohort => 429,
             Self::WaitedTooLong | Self::Broken => 503,
         }
     }
@@ -140,6 +142,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue full",
+            Self::RouteQueueFull => "queue of its route full",
             Self::Displaced => "displaced",
             Self::Cohort => "cohort",
             Self::WaitedTooLong => "waited too long",

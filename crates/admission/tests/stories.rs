@@ -112,7 +112,7 @@ impl Story {
 }
 
 fn config(queue_max: u32, deadline_ms: u64) -> Config {
-    let route = Route { deadline_us: deadline_ms * MS, tier: 0, class: 0 };
+    let route = Route { deadline_us: deadline_ms * MS, tier: 0, ..Route::default() };
     let one = vec![Tier { name: "all".to_owned(), share: 1.0 }];
     Config { queue_max, routes: vec![route], tiers: one, ..Config::default() }
 }
@@ -270,7 +270,7 @@ fn the_important_displace_the_others_but_not_from_their_share() {
 
 #[test]
 fn a_slow_route_leaves_a_fast_one_its_slots() {
-    let route = |deadline_ms| Route { deadline_us: deadline_ms * MS, tier: 0, class: 0 };
+    let route = |deadline_ms| Route { deadline_us: deadline_ms * MS, tier: 0, ..Route::default() };
     let routes = vec![route(10_000), route(200)];
     let mut story = Story::new(Config { routes, ..config(8, 0) }, &[4]);
     let fast = Request { route: RouteId(1), ..Request::default() };
@@ -288,6 +288,26 @@ fn a_slow_route_leaves_a_fast_one_its_slots() {
         20   ms  g goes to 0
         25   ms  g is done: Answered
         25   ms  h goes to 0
+    "#]]);
+}
+
+#[test]
+fn a_route_keeps_within_its_own_bounds() {
+    let mut config = config(8, 1_000);
+    let own = Route { in_flight_max: Some(1), queue_max: Some(1), ..config.routes[0] };
+    config.routes.push(own);
+    let mut story = Story::new(config, &[4, 4]);
+    let bounded = Request { route: RouteId(1), ..Request::default() };
+    story.arrive(bounded).arrive(bounded).arrive(bounded).arrive(bounded).come(1);
+    story.at(10).finish('a', Outcome::Answered);
+    story.check(&expect![[r#"
+        0    ms  a goes to 0
+        0    ms  b goes to 1
+        0    ms  c waits
+        0    ms  d gets 429: queue of its route full
+        0    ms  e goes to 0
+        10   ms  a is done: Answered
+        10   ms  c goes to 0
     "#]]);
 }
 

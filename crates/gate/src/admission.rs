@@ -1,6 +1,6 @@
 //! Load shedding: which requests of a service may proceed, when, and to which instance.
 //!
-//! A service that names an `in_flight_max` has a [`Door`] (see the crate `admission`, which decides everything); the requests of
+//! A service that names an `in_flight_max`, or one of whose routes does, has a [`Door`] (see the crate `admission`, which decides everything); the requests of
 //! the others pass without touching a lock. Instances are known there by their serial numbers. A door lives as long as what it
 //! was made for is configured: where routes, tiers, deadlines or the queue change, a new one takes over, and the old one goes
 //! on until those that it let in or made wait are done.
@@ -22,6 +22,8 @@ use crate::route::{Table, lock};
 const TICK: Duration = Duration::from_millis(10);
 /// The deadline of routes that have none: the longest there is, a day.
 const NO_DEADLINE_US: u64 = 86_400_000_000;
+/// Requests on one instance where only routes have a bound.
+const NO_MAX: u32 = 1_000_000;
 /// Most routes and cost classes behind one door.
 const ROUTES_MAX: usize = 1024;
 const COSTS_MAX: usize = 8;
@@ -51,8 +53,8 @@ struct Known {
 #[derive(Debug, PartialEq, Eq)]
 struct Settings {
     queue_max: u32,
-    /// Name, deadline, tier, class.
-    routes: Vec<(String, u64, u8, u8)>,
+    /// With their names: who is who is known by that.
+    routes: Vec<(String, freezeframe_admission::Route)>,
 }
 
 /// A request's way through its door.
@@ -73,10 +75,16 @@ fn costs<'a>(routes: impl Iterator<Item = &'a Route>) -> Vec<&'a str> {
     costs
 }
 
+/// What an instance of a service may have in flight, where anything of the service is bounded.
+fn bound(service: &Service, table: &RouteTable) -> Option<u32> {
+    let mut own = table.routes.iter().filter(|route| route.service == service.name);
+    service.in_flight_max.or_else(|| own.any(|route| route.in_flight_max.is_some()).then_some(NO_MAX))
+}
+
 /// What is too much for one door, where anything is: a plural, and how many there may be.
 pub(crate) fn excess(service: &Service, table: &RouteTable) -> Option<(&'static str, usize)> {
     let own = || table.routes.iter().filter(|route| route.service == service.name);
-    match service.in_flight_max {
+    match bound(service, table) {
         Some(_) if own().count() > ROUTES_MAX => {
             Some(("routes of a service with `in_flight_max`", ROUTES_MAX))
         }
@@ -94,23 +102,25 @@ impl Settings {
         let route = |route: &Route| {
             let class = costs.iter().position(|cost| *cost == route.cost).unwrap_or(0);
             let deadline_us = route.deadline_ms.map_or(NO_DEADLINE_US, |ms| ms.saturating_mul(1000));
-            (route.name.clone(), deadline_us, route.tier, class as u8)
+            let bounds = freezeframe_admission::Route {
+                deadline_us,
+                tier: route.tier,
+                class: class as u8,
+                in_flight_max: route.in_flight_max,
+                queue_max: route.queue_max,
+            };
+            (route.name.clone(), bounds)
         };
         Self { queue_max: service.queue_max, routes: own().map(route).collect() }
     }
 
     fn config(&self) -> Config {
-        let highest = self.routes.iter().map(|(_, _, tier, _)| usize::from(*tier)).max().unwrap_or(0);
+        let highest = self.routes.iter().map(|(_, route)| usize::from(route.tier)).max().unwrap_or(0);
         let share = |tier: usize| SHARES.get(tier).copied().unwrap_or(0.0);
         let tier = |tier| freezeframe_admission::Tier { name: format!("tier {tier}"), share: share(tier) };
-        let route = |&(_, deadline_us, tier, class): &(String, u64, u8, u8)| freezeframe_admission::Route {
-            deadline_us,
-            tier,
-            class,
-        };
         Config {
             queue_max: self.queue_max,
-            routes: self.routes.iter().map(route).collect(),
+            routes: self.routes.iter().map(|(_, route)| *route).collect(),
             tiers: (0..SHARES.len().max(highest + 1)).map(tier).collect(),
             // Routes have a budget of their own, whether there is a door or not.
             retry_ratio: 1.0,
@@ -125,7 +135,7 @@ impl Doors {
     pub(crate) fn plan(&self, table: &RouteTable) -> Vec<Option<Arc<Door>>> {
         let mut known = lock(&self.known);
         let of = |service: &Service| {
-            let in_flight_max = service.in_flight_max?;
+            let in_flight_max = bound(service, table)?;
             let settings = Settings::of(service, table);
             if settings.routes.is_empty() {
                 return None;

@@ -45,7 +45,7 @@ pub struct Service {
     pub upstreams: Upstreams,
     /// Speak HTTP/2 with prior knowledge to them instead of HTTP/1.1, as gRPC needs it.
     pub h2c: bool,
-    /// Requests under way per instance at most; `None` is no limit, and no load shedding.
+    /// Requests under way per instance at most; `None` is no limit, and unless a route has one, no load shedding.
     pub in_flight_max: Option<u32>,
     /// Requests that wait for a place at most.
     pub queue_max: u32,
@@ -81,6 +81,10 @@ pub struct Route {
     /// How often a request that may be repeated goes to another instance after one failed it. (A connection that could not be
     /// opened and an instance that was quarantined do not count: no retry of these costs an instance anything.)
     pub retries: u32,
+    /// Its requests under way per instance at most, within what its service may have; `None` is no other bound than that.
+    pub in_flight_max: Option<u32>,
+    /// Its requests that wait at most, within the queue of its service; `None` is no other bound than that.
+    pub queue_max: Option<u32>,
     /// Bodies of requests may pause for as long as they like, as bidirectional gRPC streams do; else
     /// [`Limits::body_bytes_per_s_min`](crate::Limits::body_bytes_per_s_min) holds for them.
     pub request_streams: bool,
@@ -106,6 +110,8 @@ impl Route {
             tier: 1,
             cost: "default".to_owned(),
             retries: 0,
+            in_flight_max: None,
+            queue_max: None,
             request_streams: false,
         }
     }
@@ -238,6 +244,8 @@ impl RouteTable {
                 field(lines, "tier", &a.tier, &b.tier);
                 field(lines, "cost", &a.cost, &b.cost);
                 field(lines, "retries", &a.retries, &b.retries);
+                field(lines, "in_flight_max", &a.in_flight_max, &b.in_flight_max);
+                field(lines, "queue_max", &a.queue_max, &b.queue_max);
                 field(lines, "request_streams", &a.request_streams, &b.request_streams);
             },
         );
@@ -327,6 +335,12 @@ impl Route {
         }
         if self.deadline_ms.is_some_and(|ms| !(1..=DEADLINE_MAX_MS).contains(&ms)) {
             return wrong("`deadline_ms`", "1 to 3600000");
+        }
+        if self.in_flight_max.is_some_and(|max| !(1..=IN_FLIGHT_LIMIT).contains(&max)) {
+            return wrong("`in_flight_max`", "1 to 1000000");
+        }
+        if self.queue_max.is_some_and(|max| max > IN_FLIGHT_LIMIT) {
+            return wrong("`queue_max`", "at most 1000000");
         }
         if self.tier > TIER_MAX {
             return wrong("`tier`", "0 to 7");

@@ -43,6 +43,7 @@ impl<'a> Refusal<'a> {
     pub(crate) fn shed(shed: Shed) -> Self {
         let bound = match shed.reason {
             Reason::QueueFull => "queue_full",
+            Reason::RouteQueueFull => "route_queue_full",
             Reason::Displaced => "displaced",
             Reason::Cohort => "cohort",
             Reason::WaitedTooLong => DEADLINE,

@@ -110,6 +110,33 @@ async fn the_important_displace_the_others_when_the_queue_is_full() {
 }
 
 #[tokio::test]
+async fn a_route_has_bounds_of_its_own_also_where_its_service_has_none() {
+    let one = Backend::bind().await;
+    let mut routes = one_route(&[one.addr], |_| ());
+    routes.routes.push(Route {
+        name: "report".to_owned(),
+        path: "/report".to_owned(),
+        in_flight_max: Some(1),
+        queue_max: Some(0),
+        ..Route::to("shop")
+    });
+    let (gate, _) = start(Config { routes, workers: 1, ..config() });
+    let mut first = client(&gate, "/report").await;
+    let (mut instance, _) = one.request().await;
+    let answer = client(&gate, "/report").await.response().await;
+    assert_eq!((answer.status, field(&answer.head, "x-freezeframe-shed")), (429, Some("route_queue_full")));
+    for _ in 0..3 {
+        let mut other = client(&gate, "/other").await;
+        let (mut beside, head) = one.request().await;
+        assert!(head.starts_with("GET /other "), "{head}");
+        beside.send(OK).await;
+        assert_eq!(other.response().await.status, 200);
+    }
+    instance.send(OK).await;
+    assert_eq!(first.response().await.status, 200);
+}
+
+#[tokio::test]
 async fn an_upstream_that_takes_no_connections_is_passed_over() {
     let (dead, one) = (dead_addr().await, Backend::bind().await);
     let (gate, _) = start(Config { routes: bounded(&[dead, one.addr], 4, 8, |_| ()), ..config() });

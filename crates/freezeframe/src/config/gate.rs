@@ -106,6 +106,8 @@ pub(crate) struct RouteEntry {
     tier: Option<u8>,
     cost: Option<String>,
     retries: Option<u32>,
+    in_flight_max: Option<u32>,
+    queue_max: Option<u32>,
     request_streams: Option<bool>,
 }
 
@@ -215,6 +217,8 @@ impl Gate {
             tier: entry.tier.unwrap_or(route.tier),
             cost: entry.cost.clone().unwrap_or(route.cost),
             retries: entry.retries.unwrap_or(retries),
+            in_flight_max: entry.in_flight_max,
+            queue_max: entry.queue_max,
             request_streams: entry.request_streams.unwrap_or(false),
             service: route.service,
         }

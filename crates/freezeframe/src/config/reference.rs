@@ -73,6 +73,8 @@ of `freezeframe run`, the `upstreams` of `freezeframe gate`.
 | `tier` | importance when there is too much to do, 0 to 7; 0 is shed last, 1 is usual |
 | `cost` | name of a class of routes that use the same resource of an instance, and share what is learnt of its limits; at most 8 per service |
 | `deadline_ms`, `retries` | as in `[gate]`, for this route |
+| `in_flight_max` | this route's requests under way per instance, within what the service may have; no other bound where it is left out |
+| `queue_max` | this route's requests that wait, within the service's queue; no other bound where it is left out |
 | `request_streams` | `true` where bodies of requests may pause for any time, as those of bidirectional gRPC streams do |
 
 ## [[gate.certificate]]
