@@ -98,10 +98,18 @@ async function variables() {
     await page.locator('[data-evaluate]').fill('basket')
     await page.keyboard.press('Enter')
   }
-  await row('basket').locator('.name').click()
-  await row('buyer').locator('.name').click()
-  await row('email').waitFor()
-  found.expect(!there || (await row('email').textContent()).includes('grace@example.net'), 'the buyer is not grace')
+  await row('basket').waitFor()
+  // An optimised build has taken the basket to pieces: there the weights of what is in it are looked into.
+  if ((await row('basket').textContent()).includes('optimised out')) {
+    await row('weights').locator('.name').click()
+    await row('\\[0\\]').waitFor()
+    found.expect((await row('\\[0\\]').textContent()).includes('0'), 'the first weight is not 0')
+  } else {
+    await row('basket').locator('.name').click()
+    await row('buyer').locator('.name').click()
+    await row('email').waitFor()
+    found.expect(!there || (await row('email').textContent()).includes('grace@example.net'), 'the buyer is not grace')
+  }
   // What is redacted is shown to whoever says why, and is in the audit log first.
   await row('session_token').getByRole('button', { name: 'Reveal' }).click()
   found.none(await violations(page), 'the dialog of the redaction is not accessible')
@@ -191,7 +199,7 @@ async function keyboard() {
     await page.goto(`${PAGE}/i/${id}?tab=${tab}`)
     await page.waitForSelector('#section > *')
     await page.waitForFunction(() => document.querySelector('.pending') === null)
-    found.expect(await page.locator('#section .failed').count() === 0, `the section ${tab} failed: ${await page.locator('#section .failed').first().textContent().catch(() => '')}`)
+    found.none(await page.locator('#section .failed').allTextContents(), `the section ${tab} failed`)
     found.none(await violations(page), `the section ${tab} is not accessible`)
     await picture(page, `e2e-${tab}`)
   }
