@@ -172,7 +172,19 @@ const NEAREST_BYTES_EACH: usize = 1024;
 const NEAREST_REGIONS_MAX: usize = 40_000;
 const NEAREST_TIME: Duration = Duration::from_millis(250);
 
-/// Breadth-first from a stack `(start, end)`: the texts found on the first level that holds any.
+/// A piece of memory that is looked through.
+struct Region {
+    /// What led there.
+    pointer: u64,
+    start: u64,
+    length: usize,
+}
+
+/// Breadth-first from a stack `(start, end)`: the texts on the first level on which something points at the first byte of any.
+///
+/// What only stands in the kilobyte behind a pointer may be a neighbour's: memory of one size lies side by side. That counts where
+/// nothing points at a text, on that level and the next (some runtimes have a header before the characters). More than one
+/// text means that it cannot be told.
 pub(crate) fn nearest(
     memory: &dyn Memory,
     mappings: &[Mapping],
@@ -183,53 +195,56 @@ pub(crate) fn nearest(
     let wanted: HashSet<&[u8]> = candidates.iter().map(|text| text.as_bytes()).collect();
     let mut seen = HashSet::new();
     let stack_length = usize::try_from(stack.1.saturating_sub(stack.0)).unwrap_or(0).min(256 * 1024);
-    let mut level = vec![(stack.0, stack_length)];
+    let mut level = vec![Region { pointer: 0, start: stack.0, length: stack_length }];
+    let mut beside: Vec<String> = Vec::new();
     let mut visited = 0;
     for _ in 0..NEAREST_DEPTH {
-        let mut found: Vec<String> = Vec::new();
-        let mut next = Vec::new();
-        for (start, length) in level {
+        let (mut pointed_at, mut found, mut next) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for Region { pointer, start, length } in level {
             let mut bytes = vec![0; length];
             if memory.read(start, &mut bytes).is_err() {
                 continue;
             }
             visited += 1;
             if visited > NEAREST_REGIONS_MAX || begun.elapsed() > NEAREST_TIME {
-                // What was found so far may have an equal on this level: it cannot be told.
-                return Vec::new();
+                // What was found on this level so far may have an equal on it.
+                return beside;
             }
-            found.extend(texts_in(&bytes, &wanted));
+            for (at, text) in texts_in(&bytes, &wanted) {
+                let is_target = start.saturating_add(at as u64) == pointer;
+                if is_target { &mut pointed_at } else { &mut found }.insert(text);
+            }
             for pointer in words(&bytes) {
                 let Some(end) = data_end(mappings, pointer) else { continue };
-                let start = pointer & !63;
-                let length = NEAREST_BYTES_EACH.min(usize::try_from(end - start).unwrap_or(0));
+                let start = pointer & !7;
                 if seen.insert(start) {
-                    next.push((start, length));
+                    let length = NEAREST_BYTES_EACH.min(usize::try_from(end - start).unwrap_or(0));
+                    next.push(Region { pointer, start, length });
                 }
             }
         }
-        found.sort();
-        found.dedup();
-        if !found.is_empty() || next.is_empty() {
-            return found;
+        if !pointed_at.is_empty() {
+            return pointed_at.into_iter().collect();
         }
+        if !beside.is_empty() {
+            return beside;
+        }
+        beside = found.into_iter().collect();
         level = next;
     }
-    Vec::new()
+    beside
 }
 
-/// Which of the wanted texts stand in the bytes; one pass, however many are wanted.
-fn texts_in(bytes: &[u8], wanted: &HashSet<&[u8]>) -> Vec<String> {
+/// Which of the wanted texts stand in the bytes, and where; one pass, however many are wanted.
+fn texts_in(bytes: &[u8], wanted: &HashSet<&[u8]>) -> Vec<(usize, String)> {
     let firsts: BTreeSet<u8> = wanted.iter().filter_map(|text| text.first().copied()).collect();
     let lengths: BTreeSet<usize> = wanted.iter().map(|text| text.len()).collect();
     let candidates = bytes.iter().enumerate().filter(|(_, byte)| firsts.contains(byte));
     let found = candidates.flat_map(|(at, _)| {
-        lengths
-            .iter()
-            .filter_map(move |length| bytes.get(at..at + length))
-            .filter_map(|text| wanted.get(text))
+        let here = lengths.iter().filter_map(move |length| bytes.get(at..at + length));
+        here.filter_map(|text| wanted.get(text)).map(move |text| (at, text))
     });
-    found.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    found.map(|(at, text)| (at, String::from_utf8_lossy(text).into_owned())).collect()
 }
 
 #[cfg(test)]
@@ -249,20 +264,41 @@ mod tests {
         assert!(snapshot.read(8, &mut bytes).is_err());
     }
 
-    #[test]
-    fn the_text_nearest_to_the_stack_wins() {
-        let far = Box::new([0u8; 64].map(|_| b'f'));
-        let near = "00-near".to_owned();
-        let link: Box<[u64; 8]> = Box::new([far.as_ptr() as u64; 8]);
-        let stack: Vec<u64> = vec![near.as_ptr() as u64, link.as_ptr() as u64];
+    fn nearest_of(stack: &[u64], candidates: &[&str]) -> Vec<String> {
         let pid = std::process::id() as i32;
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("own maps");
-        let mappings = freezeframe_debuginfo::parse_maps(&maps);
         let memory = ProcessMemory::open(pid).expect("own memory");
-        let bounds = (stack.as_ptr() as u64, stack.as_ptr() as u64 + 16);
-        let candidates = ["00-near".to_owned(), "ffffffff".to_owned(), "nowhere at all".to_owned()];
-        let found = nearest(&memory, &mappings, bounds, &candidates);
-        assert!(found.contains(&candidates[0]), "{found:?}");
-        assert!(!found.contains(&candidates[2]), "{found:?}");
+        let bounds = (stack.as_ptr() as u64, stack.as_ptr() as u64 + 8 * stack.len() as u64);
+        let candidates: Vec<String> = candidates.iter().map(|text| (*text).to_owned()).collect();
+        nearest(&memory, &freezeframe_debuginfo::parse_maps(&maps), bounds, &candidates)
+    }
+
+    /// At the end of a kilobyte: nobody's neighbour is within reach.
+    fn kilobyte(text: &str, at: usize) -> Box<[u8; 2048]> {
+        let mut bytes = Box::new([0; 2048]);
+        bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_text_nearest_to_the_stack_wins() {
+        let (near, far) = (kilobyte("00-near", 512), kilobyte("00-far", 512));
+        let link: Box<[u64; 256]> = Box::new([far[512..].as_ptr() as u64; 256]);
+        let stack = [near[512..].as_ptr() as u64, link.as_ptr() as u64];
+        assert_eq!(nearest_of(&stack, &["00-near", "00-far", "nowhere"]), ["00-near"]);
+    }
+
+    #[test]
+    fn what_is_pointed_at_wins_over_its_neighbours() {
+        let (own, other) = (kilobyte("00-own", 512), kilobyte("00-other", 512));
+        let link: Box<[u64; 256]> = Box::new([own[512..].as_ptr() as u64; 256]);
+        let stack = [other.as_ptr() as u64, own.as_ptr() as u64, link.as_ptr() as u64];
+        assert_eq!(nearest_of(&stack, &["00-own", "00-other"]), ["00-own"]);
+        assert_eq!(nearest_of(&stack[..1], &["00-own", "00-other"]), ["00-other"]);
+        assert_eq!(
+            nearest_of(&stack[..2], &["00-own", "00-other"]),
+            ["00-other", "00-own"],
+            "it cannot be told"
+        );
     }
 }
