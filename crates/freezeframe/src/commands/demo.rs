@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use freezeframe_api::dto::IncidentView;
 use freezeframe_model::{Incident, IncidentKind, IncidentState, InstanceRole, InstanceView};
 use shop::{Breaks, STORIES, Story};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::demo_story::{User, honest_traffic};
@@ -102,13 +103,23 @@ async fn perform(arguments: &Arguments, scratch: &Scratch) -> Result<i32, Comman
         .await
         .map_err(|error| super::run::explain(&error))?;
     let stage = Stage::of(&running);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut asked_to_stop = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
     let over = tokio::spawn(running.run());
-    let played = play(arguments, scratch, &teller, &stage).await;
+    let played = tokio::select! {
+        played = play(arguments, scratch, &teller, &stage) => played,
+        () = asked_to_stop() => Err(CommandError::new(Kind::Failed, "stopped before the story was over")),
+    };
     if played.is_ok() && !arguments.once {
         super::say(
             "\nThe demo goes on until Ctrl-C: open the page, attach a debugger, or send requests of your own.",
         );
-        let _ = tokio::signal::ctrl_c().await;
+        asked_to_stop().await;
     }
     stage.end().await;
     let _ = over.await;
