@@ -29,12 +29,7 @@ async fn pour(client: &mut Frames, bytes: &[u8]) {
 #[tokio::test]
 async fn questions_that_nobody_reads_the_answers_to_end_the_connection() {
     let gate = gate(Limits { body_window_ms: 200, ..Limits::default() }, 5_000).await;
-    for flood in [
-        frame(PING, 0, 0, b"8 bytes."),
-        frame(SETTINGS, 0, 0, &[]),
-        // Each is an error that is answered.
-        frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]),
-    ] {
+    for flood in [frame(PING, 0, 0, b"8 bytes."), frame(SETTINGS, 0, 0, &[])] {
         let mut client = Frames::connect(&gate).await;
         client.send(HEADERS, END_HEADERS, 1, &post(&[])).await;
         pour(&mut client, &flood).await;
@@ -42,6 +37,19 @@ async fn questions_that_nobody_reads_the_answers_to_end_the_connection() {
     let mut client = Frames::connect(&gate).await;
     client.send(HEADERS, WHOLE, 1, &get()).await;
     assert_eq!(client.told(1).await, ["200"], "others are served");
+}
+
+#[tokio::test]
+async fn errors_on_one_stream_after_the_other_end_the_connection() {
+    let gate = gate(Limits::default(), 5_000).await;
+    let mut client = Frames::connect(&gate).await;
+    let begin_and_err = |stream| {
+        let begin = frame(HEADERS, END_HEADERS, stream, &post(&[]));
+        // More than a window can be: each is answered by a reset.
+        [begin, frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff])].concat()
+    };
+    let mut streams = (1..100_000).step_by(2);
+    while client.wire.try_send(&begin_and_err(streams.next().expect("it went on and on"))).await {}
 }
 
 #[tokio::test]
