@@ -139,7 +139,8 @@ impl Access {
         let host = authority_of(uri, headers).map(|authority| authority.host().to_ascii_lowercase());
         let secure = host.is_some_and(|host| self.door.is_https(&host));
         let cookie = format!(
-            "{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{}",
+            "{}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{}",
+            cookie_name(headers),
             sessions::LIFETIME.as_secs(),
             if secure { "; Secure" } else { "" }
         );
@@ -151,7 +152,7 @@ impl Access {
         if let Some(id) = cookie(headers) {
             self.door.end(id);
         }
-        format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")
+        format!("{}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0", cookie_name(headers))
     }
 }
 
@@ -173,15 +174,23 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// The name of the session's cookie. Ports do not keep cookies apart (RFC 6265 section 8.5), and on one host there may be a
+/// daemon for each service: where the browser names a port, so does the cookie.
+fn cookie_name(headers: &HeaderMap) -> String {
+    let port = authority_of(&Uri::from_static("/"), headers).and_then(|authority| authority.port_u16());
+    port.map_or_else(|| COOKIE.to_owned(), |port| format!("{COOKIE}_{port}"))
+}
+
 /// The session id, from the first cookie of our name (RFC 6265 section 4.2).
 fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let ours = cookie_name(headers);
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE && value.len() == 64).then_some(value))
+        .find_map(|(name, value)| (name == ours && value.len() == 64).then_some(value))
 }
 
 #[cfg(test)]
@@ -243,6 +252,15 @@ mod tests {
         let uri = Uri::from_static("/login");
         let refused = access.log_in(Proof::Token(""), &HeaderMap::new(), &uri, Instant::now()).await;
         assert_eq!(refused, Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn daemons_on_one_host_have_cookies_of_their_own() {
+        let (one, other) = ("1".repeat(64), "2".repeat(64));
+        let both = format!("freezeframe_session_7070={one}; freezeframe_session_7071={other}");
+        let of = |host: &str| cookie(&headers(&[("host", host), ("cookie", &both)])).map(str::to_owned);
+        assert_eq!((of("127.0.0.1:7070"), of("[::1]:7071")), (Some(one), Some(other)));
+        assert_eq!(of("freeze.example.org"), None);
     }
 
     #[tokio::test]

@@ -228,7 +228,10 @@ mod tests {
             "components": {
                 "securitySchemes": {
                     "token": { "type": "http", "scheme": "bearer", "description": "`freezeframe token add NAME --roles …`" },
-                    "session": { "type": "apiKey", "in": "cookie", "name": "freezeframe_session" },
+                    "session": {
+                        "type": "apiKey", "in": "cookie", "name": "freezeframe_session",
+                        "description": "Where the address has a port, `_` and the port follow the name.",
+                    },
                 },
                 "responses": {
                     "Refused": {

@@ -38,7 +38,7 @@ impl Answer {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// `freezeframe_session=…` as a browser sends it back.
+    /// `freezeframe_session_PORT=…` as a browser sends it back.
     pub fn session(&self) -> String {
         self.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned()
     }
