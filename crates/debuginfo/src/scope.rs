@@ -119,8 +119,7 @@ impl<'a> Reading<'_, 'a> {
             found.push(decoder.variable(&name, role, kind, spot, 0));
         }
         if let Some((kind, spot)) = coroutine {
-            decoder.budget.begin_root(per_root);
-            let saved = language::saved_locals(&mut decoder, &kind, &spot).unwrap_or_default();
+            let saved = language::saved_locals(&mut decoder, &kind, &spot, per_root).unwrap_or_default();
             // The compiler's own description is of this very moment; the saved state fills its gaps.
             for local in saved {
                 let known = found.iter().position(|known| known.name == local.name);

@@ -293,6 +293,18 @@ impl Decoder<'_, '_> {
         children
     }
 
+    /// Members that are the locals of a frame: each is a root, and a large one leaves room for the others.
+    pub(crate) fn locals(&mut self, members: &[Member], spot: &Spot, variables_each: usize) -> Vec<Variable> {
+        let mut locals = Vec::new();
+        for member in members.iter().take(self.bounds.breadth) {
+            self.budget.begin_root(variables_each);
+            let place = self.place(member, spot);
+            locals.push(self.variable(&member.name, VariableRole::Local, member.kind, place, 0));
+        }
+        self.mark_rest(&mut locals, members.len() as u64);
+        locals
+    }
+
     /// The compiler's own members, and base classes that are there for their functions alone.
     fn says_nothing(&self, member: &Member) -> bool {
         let is_empty = |kind: Die| {

@@ -27,8 +27,9 @@ const BRANCHES_MAX: usize = 64;
 const BRANCH_FRAMES_MAX: usize = 8;
 /// `select!` in `select!`.
 const NESTING_MAX: usize = 3;
-/// Variables of one frame, children counted.
+/// Variables of one frame, children counted, which its locals share evenly; but each has so many.
 const FRAME_VARIABLES_MAX: usize = 500;
+const VARIABLES_EACH_MIN: usize = 16;
 
 /// How tokio, futures and tower call the one future in a wrapper, where its type alone does not show that it is one.
 const INNER_NAMES: [&str; 5] = ["inner", "future", "fut", "value", "__0"];
@@ -170,11 +171,10 @@ impl<'w, 'd, 'a> Walker<'w, 'd, 'a> {
                 kept.push(member.clone());
             }
         }
-        self.decoder.budget.begin_root(FRAME_VARIABLES_MAX);
-        let mut variables = self.decoder.members(&kept, &state.spot, 0);
-        for variable in &mut variables {
-            let is_argument = captured.contains(&variable.name);
-            variable.role = if is_argument { VariableRole::Argument } else { VariableRole::Local };
+        let each = FRAME_VARIABLES_MAX / kept.len().max(1);
+        let mut variables = self.decoder.locals(&kept, &state.spot, each.max(VARIABLES_EACH_MIN));
+        for variable in variables.iter_mut().filter(|variable| captured.contains(&variable.name)) {
+            variable.role = VariableRole::Argument;
         }
         variables.sort_by_key(|variable| variable.role != VariableRole::Argument);
         variables

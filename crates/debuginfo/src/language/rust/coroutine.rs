@@ -1,6 +1,6 @@
 //! The state of `async` functions: what is kept while they wait, and where they wait.
 
-use freezeframe_model::{Variable, VariableRole};
+use freezeframe_model::Variable;
 
 use super::missing;
 use crate::decoded::{Decoded, mark_cut};
@@ -63,7 +63,12 @@ pub(crate) fn without_repetition(variables: Vec<Variable>) -> Vec<Variable> {
 
 /// Locals of an `async` function, out of the coroutine at `spot`: those that live across the point where it was suspended
 /// last. Named as in the source; `__awaitee` is what it waited for.
-pub(crate) fn saved_locals(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Spot) -> Option<Vec<Variable>> {
+pub(crate) fn saved_locals(
+    decoder: &mut Decoder<'_, '_>,
+    kind: &Type,
+    spot: &Spot,
+    variables_each: usize,
+) -> Option<Vec<Variable>> {
     let record = kind.record()?;
     let case = decoder.active_case(record.variants.as_ref()?, spot).ok()?;
     let state = decoder.view.read_type(case.kind?);
@@ -75,9 +80,5 @@ pub(crate) fn saved_locals(decoder: &mut Decoder<'_, '_>, kind: &Type, spot: &Sp
         .filter(|member| !record.members.iter().any(|captured| captured.name == member.name))
         .cloned()
         .collect();
-    let mut locals = decoder.members(&members, &place, 0);
-    for local in &mut locals {
-        local.role = VariableRole::Local;
-    }
-    Some(locals)
+    Some(decoder.locals(&members, &place, variables_each))
 }
