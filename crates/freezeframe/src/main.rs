@@ -19,10 +19,6 @@ mod top;
 
 use clap::Parser;
 
-/// A request through the gate allocates some thirty times (docs/decisions/0006).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     commands::complete();
     let arguments = commands::Arguments::parse();
