@@ -2,62 +2,42 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use common::{Fake, sample};
-use freezeframe_api::{Access, Inspected, PageFile, router, serve_tcp};
+use common::wire::{Server, TOKEN, bearer};
+use freezeframe_api::{Access, Inspected};
 use freezeframe_model::{Value, Variable};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// No page at all.
-const PAGE: &[PageFile] = &[];
-
-const TOKEN: &str = "the-token-of-this-test";
-
-struct Server {
-    address: std::net::SocketAddr,
-    fake: Arc<Fake>,
-    _end: tokio::sync::watch::Sender<bool>,
-}
+const PATH: &str = "/api/v1/incidents/INC-42/dap";
 
 async fn start() -> Server {
-    let fake = Arc::new(Fake::new(sample(str::to_owned)));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (end, ended) = tokio::sync::watch::channel(false);
-    let access = Access::token(TOKEN, Vec::new());
-    tokio::spawn(serve_tcp(listener, router(Arc::clone(&fake) as _, access, PAGE.into()), ended));
-    Server { address, fake, _end: end }
+    common::wire::start(Access::token(TOKEN, Vec::new()), str::to_owned).await
 }
 
-impl Server {
-    /// The socket of a path, or the status that is answered instead.
-    async fn open(
-        &self,
-        path: &str,
-        headers: &[(&'static str, &str)],
-    ) -> Result<WebSocketStream<TcpStream>, u16> {
-        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
-        }
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        match tokio_tungstenite::client_async(request, stream).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
-            Err(other) => panic!("{other}"),
-        }
+/// The socket of a path, or the status that is answered instead.
+async fn open(
+    server: &Server,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<WebSocketStream<TcpStream>, u16> {
+    let mut request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
     }
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    match tokio_tungstenite::client_async(request, stream).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(other) => panic!("{other}"),
+    }
+}
 
-    async fn editor(&self) -> WebSocketStream<TcpStream> {
-        let bearer = format!("Bearer {TOKEN}");
-        self.open("/api/v1/incidents/INC-42/dap", &[("authorization", &bearer)]).await.expect("a socket")
-    }
+async fn editor(server: &Server) -> WebSocketStream<TcpStream> {
+    open(server, PATH, &[("authorization", &bearer(TOKEN))]).await.expect("a socket")
 }
 
 /// The response to a request; events before it are passed over.
@@ -76,7 +56,7 @@ async fn ask(socket: &mut WebSocketStream<TcpStream>, command: &str, arguments: 
 #[tokio::test]
 async fn a_session_over_the_daemon() {
     let server = start().await;
-    let mut editor = server.editor().await;
+    let mut editor = editor(&server).await;
     assert_eq!(ask(&mut editor, "initialize", json!({})).await["success"], true);
     let other = ask(&mut editor, "attach", json!({ "incident": "INC-7" })).await;
     assert!(other["message"].as_str().is_some_and(|why| why.contains("INC-42 and no other")), "{other}");
@@ -102,13 +82,30 @@ async fn a_session_over_the_daemon() {
 #[tokio::test]
 async fn strangers_and_other_sites_get_no_session() {
     let server = start().await;
-    let path = "/api/v1/incidents/INC-42/dap";
-    assert_eq!(server.open(path, &[]).await.err(), Some(401));
-    assert_eq!(server.open(path, &[("authorization", "Bearer wrong")]).await.err(), Some(401));
-    let bearer = format!("Bearer {TOKEN}");
+    assert_eq!(open(&server, PATH, &[]).await.err(), Some(401));
+    assert_eq!(open(&server, PATH, &[("authorization", "Bearer wrong")]).await.err(), Some(401));
+    let bearer = bearer(TOKEN);
     let rebound = [("authorization", bearer.as_str()), ("host", "evil.example")];
-    assert_eq!(server.open(path, &rebound).await.err(), Some(421));
-    assert_eq!(server.open("/api/v1/incidents/x/dap", &[("authorization", &bearer)]).await.err(), Some(400));
+    assert_eq!(open(&server, PATH, &rebound).await.err(), Some(421));
+    let nowhere = open(&server, "/api/v1/incidents/x/dap", &[("authorization", &bearer)]).await;
+    assert_eq!(nowhere.err(), Some(400));
+}
+
+#[tokio::test]
+async fn it_ends_with_the_session_that_opened_it() {
+    let server = start().await;
+    let (host, origin) = (server.address.to_string(), format!("http://{}", server.address));
+    let ours = [("Host", host.as_str()), ("Origin", origin.as_str()), ("Content-Type", "application/json")];
+    let body = json!({ "token": TOKEN }).to_string();
+    let session = server.send("POST", "/api/v1/login", &ours, &body).await.session();
+    let headers = [("cookie", session.as_str()), ("origin", origin.as_str())];
+    let mut editor = open(&server, PATH, &headers).await.expect("a socket");
+    assert_eq!(ask(&mut editor, "initialize", json!({})).await["success"], true);
+    let leaving = [&ours[..], &[("Cookie", session.as_str())]].concat();
+    assert_eq!(server.send("POST", "/api/v1/logout", &leaving, "").await.status, 204);
+    while let Some(Ok(message)) = editor.next().await {
+        assert!(message.is_close(), "{message}");
+    }
 }
 
 #[tokio::test]
@@ -116,14 +113,14 @@ async fn a_client_that_breaks_the_protocol_is_left() {
     let server = start().await;
     let long = "x".repeat(2 << 20);
     for message in [Message::binary(vec![1]), Message::text(long)] {
-        let mut editor = server.editor().await;
+        let mut editor = editor(&server).await;
         let _ = editor.send(message).await;
         while let Some(Ok(message)) = editor.next().await {
             assert!(message.is_close(), "{message}");
         }
     }
     // Malformed text within a sound frame ends nothing.
-    let mut editor = server.editor().await;
+    let mut editor = editor(&server).await;
     editor.send(Message::text("{")).await.unwrap();
     assert_eq!(ask(&mut editor, "initialize", json!({})).await["success"], true);
 }

@@ -1,7 +1,6 @@
 //! `GET /api/v1/incidents/{id}/dap`: an incident as a debug adapter, over a WebSocket.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -11,25 +10,26 @@ use freezeframe_model::Role;
 use tokio::sync::Semaphore;
 
 use super::{Problem, Shared, incident_id};
-use crate::access::Admitted;
+use crate::access::{Admitted, Credential};
 use crate::control::ControlError;
 use crate::dap::{MESSAGE_BYTES_MAX, OverControl, Session, Terms, serve};
 
 /// Sessions at the same time: each keeps a capture in memory.
 const SESSIONS_MAX: usize = 16;
-/// Like that of a login: whoever lost the right to look does not look on for ever.
-const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 static PLACES: Semaphore = Semaphore::const_new(SESSIONS_MAX);
 
 pub(super) async fn dap(
     State(shared): State<Arc<Shared>>,
     Extension(admitted): Extension<Admitted>,
+    credential: Option<Extension<Credential>>,
     Path(id): Path<String>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let incident = incident_id(&id)?;
     let upgrade = upgrade.map_err(|error| Problem::BadRequest(error.body_text()))?;
+    // Whoever asks for an upgrade has one; see the guard.
+    let Extension(credential) = credential.ok_or(Problem::Unauthorized)?;
     let place = PLACES.try_acquire().map_err(|_| {
         let why = format!("{SESSIONS_MAX} editors look at incidents already; close one of them");
         Problem::Control(ControlError::Conflict(why))
@@ -41,11 +41,11 @@ pub(super) async fn dap(
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         let _place = place;
         let mut session = Session::new(Terms::default());
-        let session = serve(&mut session, &subject, &mut socket);
-        match tokio::time::timeout(LIFETIME, session).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, %incident, "an editor's session ended"),
-            Err(_) => tracing::info!(%incident, "an editor's session was ended after {LIFETIME:?}"),
+        tokio::select! {
+            served = serve(&mut session, &subject, &mut socket) => if let Err(error) = served {
+                tracing::debug!(%error, %incident, "an editor's session ended");
+            },
+            () = credential.ended() => tracing::info!(%incident, "an editor's session ended with its login"),
         }
     }))
 }
