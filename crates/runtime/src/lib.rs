@@ -182,9 +182,15 @@ pub struct Snapshot {
     pub(crate) modules: Arc<Modules>,
     pub(crate) diagnostics: Vec<(String, String)>,
     pub(crate) failing_stack: Option<(u64, u64)>,
+    pub(crate) all_stopped: bool,
 }
 
 impl Snapshot {
+    /// Whether every thread that lived stood still when it was taken.
+    pub fn all_stopped(&self) -> bool {
+        self.all_stopped
+    }
+
     /// Build of the main executable.
     pub fn build_id(&self) -> freezeframe_model::BuildId {
         self.modules.main_build_id()

@@ -86,6 +86,10 @@ impl Shim {
         self.state.held = Some(expected_hold(crash, incident, self.state.cgroup.as_deref()));
         match snapshot {
             Ok(snapshot) => {
+                if snapshot.all_stopped() {
+                    // A straggler was not waited for, and has come to stand since: by now at the latest.
+                    crash.trapped.timings.stopped_us.get_or_insert(resumed_us);
+                }
                 let work = captured::Work {
                     incident,
                     trapped: crash.trapped.clone(),

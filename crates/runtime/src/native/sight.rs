@@ -131,12 +131,14 @@ impl Native {
         let mut roots = Vec::new();
         let mut failing_stack = None;
         let mut left = STACKS_MAX;
+        let mut all_stopped = true;
         for tid in process::threads(trap.pid) {
             let failing = tid == trap.tid && !matches!(trap.cause, Cause::Stall);
             let registers = match self.registers_at_site(tid) {
                 Ok(registers) => registers,
                 Err(error) => {
                     let state = process::thread_state(trap.pid, tid);
+                    all_stopped &= state == freezeframe_model::ThreadState::Dead;
                     diagnostics.push((format!("thread {tid}"), format!("did not stop ({state:?}): {error}")));
                     continue;
                 }
@@ -170,7 +172,8 @@ impl Native {
             }
         }
         memory::copy_reachable(trap.pid, modules.mappings(), &roots, REACH, &mut copied);
-        Ok(Snapshot { pid: trap.pid, memory: copied, threads, modules, diagnostics, failing_stack })
+        let pid = trap.pid;
+        Ok(Snapshot { pid, memory: copied, threads, modules, diagnostics, failing_stack, all_stopped })
     }
 }
 
