@@ -104,8 +104,8 @@ impl Admission {
     pub(crate) fn make_room_in_route(&mut self, now_us: u64, lane: u16) -> bool {
         let at = self.lanes.at(lane);
         let (route, own) = (usize::from(at.route), usize::from(at.tier));
-        let lower = (own + 1..self.claims.len()).rev().map(|tier| self.lanes.index(route, tier));
-        let victim = match lower.into_iter().find(|&lower| self.lanes.at(lower).queued > 0) {
+        let mut lower = (own + 1..self.claims.len()).rev().map(|tier| self.lanes.index(route, tier));
+        let victim = match lower.find(|&lower| self.lanes.at(lower).queued > 0) {
             Some(lower) => self.last_served(lower),
             None if at.standing.stands() && at.oldest != NIL => at.oldest,
             None => return false,

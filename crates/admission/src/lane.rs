@@ -11,6 +11,8 @@
 //!
 //! Where a route may have only so many in flight, that holds for its lanes together, and no more is reserved for them.
 
+use std::ops::Range;
+
 use crate::cohort::Cohorts;
 use crate::slab::NIL;
 use crate::standing::Standing;
@@ -197,10 +199,14 @@ impl Lanes {
         waiting.any(|lane| lane.standing.stands() && self.route_has_room(lane))
     }
 
-    /// The lanes of a route, one for each tier.
+    /// Where the lanes of a route are, one for each tier.
+    fn range_of(&self, route: u16) -> Range<usize> {
+        let first = usize::from(self.index(usize::from(route), 0));
+        first..first + self.tiers
+    }
+
     fn of_route(&self, route: u16) -> &[Lane] {
-        let first = usize::from(route) * self.tiers;
-        self.all.get(first..first + self.tiers).unwrap_or_default()
+        self.all.get(self.range_of(route)).unwrap_or_default()
     }
 
     /// Requests of a route that wait.
@@ -215,8 +221,8 @@ impl Lanes {
 
     /// A route may have so many slots.
     pub(crate) fn set_most(&mut self, route: u16, most: u32) {
-        let first = usize::from(route) * self.tiers;
-        let lanes = self.all.get_mut(first..first + self.tiers).unwrap_or_default();
+        let own = self.range_of(route);
+        let lanes = self.all.get_mut(own).unwrap_or_default();
         if lanes.iter().any(|lane| lane.most != most) {
             lanes.iter_mut().for_each(|lane| lane.most = most);
             self.share_out();

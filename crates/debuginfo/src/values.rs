@@ -278,31 +278,37 @@ impl Decoder<'_, '_> {
     }
 
     pub(crate) fn members(&mut self, members: &[Member], spot: &Spot, depth: usize) -> Vec<Variable> {
-        let mut children = Vec::new();
-        let members: Vec<&Member> = members.iter().filter(|member| !self.says_nothing(member)).collect();
-        for member in members.iter().take(self.bounds.breadth) {
-            let name = language::member_name(&member.name);
-            if let Some(bits) = member.bits {
-                children.push(self.bit_field(name, member, bits, spot));
-                continue;
-            }
-            let place = self.place(member, spot);
-            children.push(self.variable(name, VariableRole::Member, member.kind, place, depth + 1));
-        }
-        self.mark_rest(&mut children, members.len() as u64);
-        children
+        self.each(members, |decoder, member| decoder.of_member(member, spot, depth + 1))
     }
 
     /// Members that are the locals of a frame: each is a root, and a large one leaves room for the others.
     pub(crate) fn locals(&mut self, members: &[Member], spot: &Spot, variables_each: usize) -> Vec<Variable> {
-        let mut locals = Vec::new();
-        for member in members.iter().take(self.bounds.breadth) {
-            self.budget.begin_root(variables_each);
-            let place = self.place(member, spot);
-            locals.push(self.variable(&member.name, VariableRole::Local, member.kind, place, 0));
+        self.each(members, |decoder, member| {
+            decoder.budget.begin_root(variables_each);
+            Variable { role: VariableRole::Local, ..decoder.of_member(member, spot, 0) }
+        })
+    }
+
+    /// Of the members that say something as many as may be; then how many more there are.
+    fn each(
+        &mut self,
+        members: &[Member],
+        mut read: impl FnMut(&mut Self, &Member) -> Variable,
+    ) -> Vec<Variable> {
+        let members: Vec<&Member> = members.iter().filter(|member| !self.says_nothing(member)).collect();
+        let shown = members.iter().take(self.bounds.breadth);
+        let mut children: Vec<Variable> = shown.map(|member| read(self, member)).collect();
+        self.mark_rest(&mut children, members.len() as u64);
+        children
+    }
+
+    fn of_member(&mut self, member: &Member, spot: &Spot, depth: usize) -> Variable {
+        let name = language::member_name(&member.name);
+        if let Some(bits) = member.bits {
+            return self.bit_field(name, member, bits, spot);
         }
-        self.mark_rest(&mut locals, members.len() as u64);
-        locals
+        let place = self.place(member, spot);
+        self.variable(name, VariableRole::Member, member.kind, place, depth)
     }
 
     /// The compiler's own members, and base classes that are there for their functions alone.

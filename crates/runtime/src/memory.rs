@@ -273,16 +273,16 @@ mod tests {
         nearest(&memory, &freezeframe_debuginfo::parse_maps(&maps), bounds, &candidates)
     }
 
-    /// At the end of a kilobyte: nobody's neighbour is within reach.
-    fn kilobyte(text: &str, at: usize) -> Box<[u8; 2048]> {
+    /// A text in the middle of so much that no neighbour is within reach.
+    fn alone(text: &str) -> Box<[u8; 2048]> {
         let mut bytes = Box::new([0; 2048]);
-        bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+        bytes[512..512 + text.len()].copy_from_slice(text.as_bytes());
         bytes
     }
 
     #[test]
     fn the_text_nearest_to_the_stack_wins() {
-        let (near, far) = (kilobyte("00-near", 512), kilobyte("00-far", 512));
+        let (near, far) = (alone("00-near"), alone("00-far"));
         let link: Box<[u64; 256]> = Box::new([far[512..].as_ptr() as u64; 256]);
         let stack = [near[512..].as_ptr() as u64, link.as_ptr() as u64];
         assert_eq!(nearest_of(&stack, &["00-near", "00-far", "nowhere"]), ["00-near"]);
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_is_pointed_at_wins_over_its_neighbours() {
-        let (own, other) = (kilobyte("00-own", 512), kilobyte("00-other", 512));
+        let (own, other) = (alone("00-own"), alone("00-other"));
         let link: Box<[u64; 256]> = Box::new([own[512..].as_ptr() as u64; 256]);
         let stack = [other.as_ptr() as u64, own.as_ptr() as u64, link.as_ptr() as u64];
         assert_eq!(nearest_of(&stack, &["00-own", "00-other"]), ["00-own"]);

@@ -3,7 +3,7 @@
 
 use freezeframe_api::dto::{ErrorShape, InspectBody, ValueAnswer};
 use freezeframe_api::{Inspected, words};
-use freezeframe_model::{EvaluateError, IncidentId, Obstacle, Question, Value, Variable};
+use freezeframe_model::{EvaluateError, Incident, IncidentId, Obstacle, Question, Value, Variable};
 
 use super::{DataDirectory, WhichDaemon};
 use crate::client::Client;
@@ -133,10 +133,7 @@ pub(crate) fn value_of(
         };
     }
     let Some(incident) = incident else { return Err(super::show::not_found(id)) };
-    let gone = match incident.state {
-        state if state.is_live() => "no daemon answers, so the held process cannot be asked".to_owned(),
-        state => format!("{id} is not held any more: it is {state}"),
-    };
+    let gone = why_not_asked(&incident);
     if reveal {
         let why = format!("{gone}; what is redacted is stored nowhere");
         return Err(CommandError::failed(why));
@@ -154,6 +151,14 @@ pub(crate) fn value_of(
     let inspected: Inspected = captured::answer(capture.as_ref(), &question, &gone)
         .map_err(|error| no_value(&error, &body.expression))?;
     Ok(ValueAnswer::new(id, &question, &inspected))
+}
+
+/// Why an incident's process cannot be asked, where no daemon answers for it.
+pub(super) fn why_not_asked(incident: &Incident) -> String {
+    match incident.state {
+        state if state.is_live() => "no daemon answers, so the held process cannot be asked".to_owned(),
+        state => format!("{} is not held any more: it is {state}", incident.id),
+    }
 }
 
 /// The value as the model has it, so that it is written like all others.

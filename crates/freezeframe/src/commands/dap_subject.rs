@@ -1,6 +1,5 @@
 //! What `dap` shows: an incident of a data directory, or a file.
 
-use std::io::{BufReader, Seek};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -49,10 +48,7 @@ impl Blocking for FromStore {
         if incident.state.is_live() && client.is_answered() {
             return from_daemon(&client, id, question, reveal);
         }
-        let gone = match incident.state {
-            state if state.is_live() => "no daemon answers, so the held process cannot be asked".to_owned(),
-            state => format!("{id} is not held any more: it is {state}"),
-        };
+        let gone = ask::why_not_asked(&incident);
         if reveal.is_some() {
             return Err(ControlError::Conflict(format!("{gone}; what is redacted is stored nowhere")));
         }
@@ -95,10 +91,7 @@ impl Blocking for FromUrl {
                     .map_err(|_| CommandError::failed("the daemon's answer is not as expected"))?
             }
         };
-        let mut file = tempfile::tempfile()?;
-        self.client.download(&format!("/api/v1/incidents/{id}/capsule"), &mut file)?;
-        file.rewind()?;
-        Ok(freezeframe_store::read_capsule(&mut BufReader::new(file))?)
+        transfer::fetch(&self.client, id)
     }
 
     fn value(

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use freezeframe_api::dto::IncidentView;
 use freezeframe_model::{Incident, IncidentKind, IncidentState, InstanceRole, InstanceView};
 use shop::{Breaks, STORIES, Story};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::StopSignals;
 use super::demo_story::{User, honest_traffic};
 use crate::config::{Config, Flags};
 use crate::daemon::{self, Message, Running};
@@ -103,23 +103,17 @@ async fn perform(arguments: &Arguments, scratch: &Scratch) -> Result<i32, Comman
         .await
         .map_err(|error| super::run::explain(&error))?;
     let stage = Stage::of(&running);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut asked_to_stop = async || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let mut stop = StopSignals::listen()?;
     let over = tokio::spawn(running.run());
     let played = tokio::select! {
         played = play(arguments, scratch, &teller, &stage) => played,
-        () = asked_to_stop() => Err(CommandError::new(Kind::Failed, "stopped before the story was over")),
+        () = stop.next() => Err(CommandError::new(Kind::Failed, "stopped before the story was over")),
     };
     if played.is_ok() && !arguments.once {
         super::say(
             "\nThe demo goes on until Ctrl-C: open the page, attach a debugger, or send requests of your own.",
         );
-        asked_to_stop().await;
+        stop.next().await;
     }
     stage.end().await;
     let _ = over.await;

@@ -11,7 +11,7 @@ use freezeframe_gate::{Gate, GateError, Observer};
 use freezeframe_model::{Exchange, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::gate_admin;
+use super::{StopSignals, gate_admin};
 use crate::config::{Config, ConfigError, Flags};
 use crate::error::{CommandError, Kind};
 use crate::export;
@@ -118,13 +118,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32, CommandError> {
 
 /// Does what signals say, until one says to stop.
 async fn steer(gate: &Gate, drain: Duration, reloader: &Arc<Reloader>) -> Result<i32, CommandError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stop = StopSignals::listen()?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
             _ = hangup.recv() => reload::on_signal(reloader).await,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = stop.next() => break,
         }
     }
     tracing::info!("no new connections; those that are open may finish what they are doing");
@@ -134,8 +133,7 @@ async fn steer(gate: &Gate, drain: Duration, reloader: &Arc<Reloader>) -> Result
     };
     tokio::select! {
         _ = stopping => Ok(0),
-        _ = terminate.recv() => Ok(1),
-        _ = interrupt.recv() => Ok(1),
+        () = stop.next() => Ok(1),
     }
 }
 

@@ -19,6 +19,7 @@ mod run;
 mod secret;
 mod shim;
 mod show;
+mod stop;
 mod top;
 mod transfer;
 
@@ -30,6 +31,7 @@ use freezeframe_store::Store;
 
 pub(crate) use ask::{no_value_of, value_of};
 pub(crate) use completions::complete;
+use stop::StopSignals;
 pub(crate) use transfer::fetch;
 
 use crate::client::Client;

@@ -66,14 +66,13 @@ async fn serve(config: Config, load: Load) -> Result<i32, CommandError> {
         super::say(&format!("Sign in, once and within a quarter of an hour: {link}"));
     }
     let mailbox = running.mailbox.clone();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stop = super::StopSignals::listen()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let reloader = running.reloader.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                () = stop.next() => {}
                 _ = hangup.recv() => {
                     reload::on_signal(&reloader).await;
                     continue;

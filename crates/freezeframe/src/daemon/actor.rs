@@ -20,7 +20,7 @@ use super::observed::Recent;
 use super::output::PassThrough;
 use super::people::{After, Pending};
 use super::pulse::Standing;
-use super::shims::{self, Shim, Unheard};
+use super::shims::{self, Connect, Shim, Unheard};
 use super::writer::{Job, Writer};
 use crate::config::Config;
 
@@ -398,7 +398,7 @@ impl Daemon {
         let directory = known.directory.clone();
         if directory.has_shim() {
             // It lives: the connection broke, or one that is ending had taken it. Connect again.
-            return self.ask_again(instance, unheard, shims::adopt_for);
+            return self.ask_again(instance, unheard, shims::adopt);
         }
         let state = directory.state().unwrap_or_default();
         let spooled = directory.captured();
@@ -408,18 +408,13 @@ impl Daemon {
         let held = state.held.filter(|_| state.exited.is_none());
         if held.is_some_and(|record| super::adopt::still_stands(&record.facts)) {
             tracing::warn!(%instance, "the shim of a held process died; another one takes care of it");
-            return self.ask_again(instance, unheard, shims::spawn_for);
+            return self.ask_again(instance, unheard, shims::spawn);
         }
         self.instance_ended(instance, state.exited.unwrap_or(ExitReason::ShimDied), Vec::new());
     }
 
     /// Another connection for an instance. What the last one was asked may never have arrived, unless it was never asked.
-    fn ask_again(
-        &mut self,
-        instance: InstanceId,
-        unheard: Option<Unheard>,
-        connect: fn(Unheard, Directory, InstanceId, Mailbox),
-    ) {
+    fn ask_again(&mut self, instance: InstanceId, unheard: Option<Unheard>, connect: Connect) {
         let Some(known) = self.instances.get_mut(&instance) else { return };
         let directory = known.directory.clone();
         known.shim_version = 0;

@@ -27,11 +27,9 @@ impl Daemon {
                 continue;
             }
             let port = directory.spec().map_or(0, |spec| spec.port);
-            let shim = if lives {
-                shims::adopt(directory.clone(), instance, self.mailbox.clone())
-            } else {
-                shims::spawn(directory.clone(), instance, self.mailbox.clone())
-            };
+            let (shim, commands) = shims::channel();
+            let connect = if lives { shims::adopt } else { shims::spawn };
+            connect(commands, directory.clone(), instance, self.mailbox.clone());
             self.instances.insert(instance, Instance::new(shim, directory, port));
             match held {
                 Some(record) => self.adopt_held(instance, &record),

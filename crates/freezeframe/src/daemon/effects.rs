@@ -85,7 +85,8 @@ impl Daemon {
                 return self.feed(Event::Exited { instance, reason });
             }
         };
-        let shim = shims::spawn(directory.clone(), instance, self.mailbox.clone());
+        let (shim, commands) = shims::channel();
+        shims::spawn(commands, directory.clone(), instance, self.mailbox.clone());
         self.instances.insert(instance, Instance::new(shim, directory, port));
     }
 

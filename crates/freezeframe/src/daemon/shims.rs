@@ -43,22 +43,11 @@ pub(crate) fn channel() -> (Shim, Unheard) {
     (Shim { commands }, Unheard(received))
 }
 
+/// How a shim is come by: [`spawn`] or [`adopt`].
+pub(crate) type Connect = fn(Unheard, Directory, InstanceId, Mailbox);
+
 /// Starts a shim process for this directory and connects to it; it goes on when we end.
-pub(crate) fn spawn(directory: Directory, instance: InstanceId, mailbox: Mailbox) -> Shim {
-    let (shim, commands) = channel();
-    spawn_for(commands, directory, instance, mailbox);
-    shim
-}
-
-/// Connects to a shim that an earlier daemon started.
-pub(crate) fn adopt(directory: Directory, instance: InstanceId, mailbox: Mailbox) -> Shim {
-    let (shim, commands) = channel();
-    adopt_for(commands, directory, instance, mailbox);
-    shim
-}
-
-/// As [`spawn`], for commands that wait already.
-pub(crate) fn spawn_for(commands: Unheard, directory: Directory, instance: InstanceId, mailbox: Mailbox) {
+pub(crate) fn spawn(commands: Unheard, directory: Directory, instance: InstanceId, mailbox: Mailbox) {
     tokio::spawn(async move {
         match start_process(&directory) {
             Ok(mut child) => {
@@ -76,8 +65,8 @@ pub(crate) fn spawn_for(commands: Unheard, directory: Directory, instance: Insta
     });
 }
 
-/// As [`adopt`], for commands that wait already.
-pub(crate) fn adopt_for(commands: Unheard, directory: Directory, instance: InstanceId, mailbox: Mailbox) {
+/// Connects to a shim that lives.
+pub(crate) fn adopt(commands: Unheard, directory: Directory, instance: InstanceId, mailbox: Mailbox) {
     tokio::spawn(async move { converse(&directory, instance, commands, mailbox).await });
 }
 
@@ -181,7 +170,8 @@ mod tests {
         std::fs::create_dir_all(directory.path()).expect("a directory");
         let listener = UnixListener::bind(directory.socket()).expect("a socket");
 
-        let shim = adopt(directory.clone(), instance, mailbox.clone());
+        let (shim, commands) = channel();
+        adopt(commands, directory.clone(), instance, mailbox.clone());
         shim.send(Command::Resume { take_back: false });
         let (mut ending, _) = listener.accept().await.expect("a connection");
         let mut decoder = Decoder::default();
@@ -191,7 +181,7 @@ mod tests {
             panic!("it was never heard")
         };
 
-        adopt_for(unheard, directory, instance, mailbox);
+        adopt(unheard, directory, instance, mailbox);
         let (mut next, _) = listener.accept().await.expect("a connection");
         let mut decoder = Decoder::default();
         assert!(matches!(next_command(&mut next, &mut decoder).await, Some(Command::Hello { .. })));
