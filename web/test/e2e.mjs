@@ -26,14 +26,15 @@ if (id === undefined) {
   lines.close()
 }
 
-await signIn()
-await look()
-await variables()
-await people()
-await keyboard()
-await otherViews()
-await phone()
-await endOfTheHold()
+for (const step of [signIn, look, variables, people, keyboard, otherViews, phone, endOfTheHold]) {
+  try {
+    await step()
+  } catch (error) {
+    await picture(page, `e2e-failed-${step.name}`)
+    console.log(`in ${step.name}: ${error.stack}`)
+    process.exit(1)
+  }
+}
 
 // Before the login, and for a name that there is not, the daemon refuses; the browser writes that down.
 found.none(complaints.filter(text => !/status of 40[14]/.test(text)), 'the console is not empty')

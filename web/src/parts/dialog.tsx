@@ -13,6 +13,13 @@ interface Properties {
 export function Dialog({ title, onClose, children, class: name }: Properties) {
   const box = useRef<HTMLDialogElement>(null)
   const id = useId()
+  const closed = useRef(false)
+  // Escape says `cancel` at once and `close` some time later, when what the next key opened must not be closed by it.
+  const close = () => {
+    if (closed.current) return
+    closed.current = true
+    onClose()
+  }
   useEffect(() => {
     const before = document.activeElement
     box.current?.showModal()
@@ -25,8 +32,9 @@ export function Dialog({ title, onClose, children, class: name }: Properties) {
       ref={box}
       class={name}
       aria-labelledby={id}
-      onClose={onClose}
-      onClick={event => { if (event.target === event.currentTarget) onClose() }}
+      onCancel={close}
+      onClose={close}
+      onClick={event => { if (event.target === event.currentTarget) close() }}
     >
       <div class="inside">
         <h2 id={id}>{title}</h2>
