@@ -256,51 +256,39 @@ impl Errand {
         if !flight.attempt(instance, begun_at) {
             return Err(Failed::Closed);
         }
-        let worker = Rc::clone(&self.link.worker);
-        let idle = if self.progress.raced {
-            None
+        let mut sent_at = begun_at;
+        let mut connection = if let Some(connection) = self.used_connection(instance, begun_at) {
+            connection
         } else {
-            worker.pool.take(instance, begun_at, worker.shared.config.idle_timeout())
-        };
-        let (mut connection, sent_at) = match idle {
-            Some(connection) => (connection, begun_at),
-            None => {
-                let opening = Box::pin(Connection::open(&worker, instance));
-                let opened = unless_decided(flight, &mut self.deadline, opening).await?;
-                (opened.map_err(Failed::Connect)?, Instant::now())
-            }
+            let opening = Box::pin(Connection::open(&self.link.worker, instance));
+            let opened = unless_decided(flight, &mut self.deadline, opening).await?;
+            sent_at = Instant::now();
+            opened.map_err(Failed::Connect)?
         };
         if let Err(hindrance) = flight.send(self.outbound.is_replayable(), sent_at) {
-            connection.give_back(&worker);
+            connection.give_back(&self.link.worker);
             return Err(match hindrance {
                 Hindrance::Closed => Failed::Closed,
                 Hindrance::Decided(verdict) => Failed::Decided(verdict),
             });
         }
         flight.uses(&connection);
-        let deadline_ms = self.deadline.left_ms();
-        let trace = flight.trace_text();
-        let request = self.outbound.request(&trace, instance, deadline_ms, connection.is_http2());
-        let mut request =
-            request.ok_or_else(|| Failed::Exchange("the request cannot be repeated".to_owned()))?;
+        let request = self.request(flight, instance, &connection);
         let interim = self.takes_interim.then(|| &self.link.switch.interim);
-        if let Some(interim) = interim {
-            let put = interim.open();
-            on_informational(&mut request, move |response| put(response.status(), response.headers()));
-        }
-        let sending = async {
-            let mut sending = pin!(connection.send(request));
-            let Some(interim) = interim else { return sending.await };
-            let sent = poll_fn(|cx| {
-                // Polled for them as well: the stream is flushed after that.
-                let _ = interim.poll_written(cx);
+        let mut sent = {
+            let mut sending = pin!(connection.send(request?));
+            let sending = poll_fn(|cx| {
+                if let Some(interim) = interim {
+                    // Polled for them as well: the stream is flushed after that.
+                    let _ = interim.poll_written(cx);
+                }
                 sending.as_mut().poll(cx)
             });
-            let sent = sent.await;
-            poll_fn(|cx| interim.poll_written(cx)).await;
-            sent
+            unless_decided(flight, &mut self.deadline, sending).await?
         };
-        let sent = unless_decided(flight, &mut self.deadline, sending).await?;
+        if interim.is_some_and(|interim| !interim.is_written()) {
+            sent = Box::pin(self.write_interim(flight, sent)).await?;
+        }
         match sent {
             Ok(response) => {
                 let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -308,8 +296,41 @@ impl Errand {
                 flight.answered(response.status().as_u16(), phase).map_err(Failed::Decided)?;
                 Ok((connection, response))
             }
-            Err(error) => Err(self.failure(*error, connection.reused && !self.progress.raced, sent_at)),
+            Err(error) => Err(self.failure(error, connection.reused && !self.progress.raced, sent_at)),
         }
+    }
+
+    /// A connection that was used before; none for a request that lost one to its closing.
+    fn used_connection(&self, instance: &Arc<Instance>, now: Instant) -> Option<Connection> {
+        let worker = &self.link.worker;
+        let is_wanted = !self.progress.raced;
+        is_wanted.then(|| worker.pool.take(instance, now, worker.shared.config.idle_timeout())).flatten()
+    }
+
+    /// Waits until the client has the interim responses, which come before what was `received`.
+    async fn write_interim<T>(&mut self, flight: &Flight, received: T) -> Result<T, Failed> {
+        let written = poll_fn(|cx| self.link.switch.interim.poll_written(cx));
+        unless_decided(flight, &mut self.deadline, written).await?;
+        Ok(received)
+    }
+
+    /// The request of one attempt, which hands interim responses on.
+    fn request(
+        &mut self,
+        flight: &Flight,
+        instance: &Arc<Instance>,
+        connection: &Connection,
+    ) -> Result<Request<RequestBody>, Failed> {
+        let (trace, deadline_ms) = (flight.trace_text(), self.deadline.left_ms());
+        let (worker, is_http2) = (&self.link.worker, connection.is_http2());
+        let request = self.outbound.request(&trace, instance, worker, deadline_ms, is_http2);
+        let mut request =
+            request.ok_or_else(|| Failed::Exchange("the request cannot be repeated".to_owned()))?;
+        if self.takes_interim {
+            let put = self.link.switch.interim.open();
+            on_informational(&mut request, move |response| put(response.status(), response.headers()));
+        }
+        Ok(request)
     }
 
     fn failure(
@@ -380,12 +401,12 @@ impl Errand {
         self.give_up(&Refusal::quarantined(incident))
     }
 
-    fn refuse(&self, flight: &mut Flight, refusal: &Refusal<'_>) -> Response<ResponseBody> {
+    pub(crate) fn refuse(&self, flight: &mut Flight, refusal: &Refusal<'_>) -> Response<ResponseBody> {
         flight.refused_by(refusal);
         self.give_up(refusal)
     }
 
-    fn give_up(&self, refusal: &Refusal<'_>) -> Response<ResponseBody> {
+    pub(crate) fn give_up(&self, refusal: &Refusal<'_>) -> Response<ResponseBody> {
         refusal.respond(asks_for_json(self.accept.as_ref()))
     }
 }

@@ -45,7 +45,7 @@ pub fn prepared(
     fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
 ) -> Result<(Uri, HeaderMap), StatusCode> {
     let (mut parts, ()) = request.into_parts();
-    fields.into_iter().for_each(|(name, value)| drop(parts.headers.append(name, value)));
+    parts.headers.extend(fields);
     let survey = headers::survey(&parts.headers);
     let upgrade = survey.wants_upgrade(&parts.headers, parts.version);
     // What is read of them beside that.

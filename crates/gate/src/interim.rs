@@ -75,6 +75,11 @@ impl Interim {
         waker.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether there is nothing to write.
+    pub(crate) fn is_written(&self) -> bool {
+        !self.any.load(Ordering::Relaxed)
+    }
+
     /// Ready when everything is written; until then the task is woken for what comes.
     pub(crate) fn poll_written(&self, cx: &Context<'_>) -> Poll<()> {
         let mut queue = lock(&self.queue);
@@ -101,7 +106,7 @@ impl Interim {
         begun: bool,
         mut write: impl FnMut(&[u8]) -> Poll<Result<usize, E>>,
     ) -> Poll<Result<(), E>> {
-        if !self.any.load(Ordering::Relaxed) {
+        if self.is_written() {
             return Poll::Ready(Ok(()));
         }
         let mut queue = lock(&self.queue);

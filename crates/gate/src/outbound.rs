@@ -22,15 +22,26 @@ pub(crate) struct Outbound {
     headers: HeaderMap,
     survey: Survey,
     is_clients_trace: bool,
+    /// Sending it a second time does no harm.
+    may_repeat: bool,
+    /// It is seen to that a passing body is not too slow.
+    has_pace: bool,
     source: Source,
-    /// Who sees to it that a passing body is not too slow.
-    paced_by: Option<Rc<Worker>>,
+}
+
+/// A body as it arrives, and what may be done with it.
+pub(crate) struct Intake {
+    pub(crate) body: Incoming,
+    /// Sending it a second time does no harm.
+    pub(crate) may_repeat: bool,
+    /// It must not be too slow.
+    pub(crate) has_pace: bool,
 }
 
 /// Where the body comes from.
 enum Source {
-    /// At hand; whether the request may be sent again.
-    Kept(Option<Bytes>, bool),
+    /// At hand, where there is one.
+    Kept(Option<Bytes>),
     /// The client's stream, which can be read once.
     Passing(Incoming),
     /// That stream is used up.
@@ -38,38 +49,46 @@ enum Source {
 }
 
 impl Outbound {
-    /// A request whose fields are prepared; its body is set next.
-    pub(crate) fn new(parts: request::Parts, survey: Survey, is_clients_trace: bool) -> Self {
+    /// A request whose fields are prepared.
+    pub(crate) fn new(parts: request::Parts, survey: Survey, is_clients_trace: bool, intake: Intake) -> Self {
         let request::Parts { method, uri, headers, .. } = parts;
-        Self { method, uri, headers, survey, is_clients_trace, source: Source::Spent, paced_by: None }
+        let Intake { body, may_repeat, has_pace } = intake;
+        let source = Source::Passing(body);
+        let mut new = Self { method, uri, headers, survey, is_clients_trace, may_repeat, has_pace, source };
+        new.is_passing();
+        new
     }
 
-    /// There is no body, or this one.
-    pub(crate) fn keep(&mut self, bytes: Option<Bytes>, may_repeat: bool) {
-        self.source = Source::Kept(bytes, may_repeat);
-    }
-
-    /// The body passes as it comes.
-    pub(crate) fn pass(&mut self, body: Incoming, paced_by: Option<Rc<Worker>>) {
-        self.source = Source::Passing(body);
-        self.paced_by = paced_by;
+    /// Whether sending it a second time does no harm.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.may_repeat
     }
 
     /// Whether it may be sent again after it was sent.
     pub(crate) fn is_replayable(&self) -> bool {
-        matches!(self.source, Source::Kept(_, true))
+        self.may_repeat && self.is_at_hand()
     }
 
     /// Whether its body can be sent once more, if nobody looked at it.
     pub(crate) fn is_at_hand(&self) -> bool {
-        matches!(self.source, Source::Kept(..))
+        matches!(self.source, Source::Kept(_))
     }
 
-    /// Reads a short body whole.
+    /// Whether there is still something of the body to come.
+    pub(crate) fn is_passing(&mut self) -> bool {
+        let Source::Passing(body) = &self.source else { return false };
+        if body.is_end_stream() {
+            self.source = Source::Kept(None);
+        }
+        !self.is_at_hand()
+    }
+
+    /// Reads a short body whole; from then on it is at hand.
     ///
     /// # Errors
     /// What is wrong with it, for the client.
-    pub(crate) async fn read_whole(body: &mut Incoming, limit: usize) -> Result<Bytes, &'static str> {
+    pub(crate) async fn read_whole(&mut self, limit: usize) -> Result<(), &'static str> {
+        let Source::Passing(body) = &mut self.source else { return Ok(()) };
         let mut whole = BytesMut::new();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             let frame = frame.map_err(|_| "the request's body broke off")?;
@@ -78,11 +97,13 @@ impl Outbound {
                 return Err("the request's body is longer than announced");
             }
             if whole.is_empty() && body.is_end_stream() {
-                return Ok(data);
+                self.source = Source::Kept(Some(data));
+                return Ok(());
             }
             whole.extend_from_slice(&data);
         }
-        Ok(whole.freeze())
+        self.source = Source::Kept(Some(whole.freeze()));
+        Ok(())
     }
 
     /// The request of one attempt; `None` where its body is used up.
@@ -90,15 +111,18 @@ impl Outbound {
         &mut self,
         traceparent: &[u8],
         instance: &Arc<Instance>,
+        worker: &Rc<Worker>,
         deadline_ms: Option<u64>,
         http2: bool,
     ) -> Option<Request<RequestBody>> {
         let body = match std::mem::replace(&mut self.source, Source::Spent) {
-            Source::Kept(bytes, may_repeat) => {
-                self.source = Source::Kept(bytes.clone(), may_repeat);
+            Source::Kept(bytes) => {
+                self.source = Source::Kept(bytes.clone());
                 RequestBody::Kept(bytes.filter(|bytes| !bytes.is_empty()))
             }
-            Source::Passing(incoming) => RequestBody::passing(incoming, instance, self.paced_by.clone()),
+            Source::Passing(incoming) => {
+                RequestBody::passing(incoming, instance, self.has_pace.then(|| Rc::clone(worker)))
+            }
             Source::Spent => return None,
         };
         // The fields are copied only if they may be needed again.

@@ -15,6 +15,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
 use crate::admission::Pocket;
 use crate::body::RequestBody;
@@ -162,13 +163,13 @@ impl Connection {
     }
 
     /// Sends a request. Dropping the future cancels it: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Box<TrySendError<Request<RequestBody>>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
         match &mut self.sender {
-            Sender::Http1(sender, _) => sender.try_send_request(request).await.map_err(Box::new),
-            Sender::Http2(sender) => sender.try_send_request(request).await.map_err(Box::new),
+            Sender::Http1(sender, _) => Either::Left(sender.try_send_request(request)),
+            Sender::Http2(sender) => Either::Right(sender.try_send_request(request)),
         }
     }
 

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use freezeframe_admission::{Enter, Permit};
 use freezeframe_model::Outcome;
 use http::header::{ACCEPT, HOST, REFERER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Version, request};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
@@ -22,94 +21,159 @@ use crate::access_log::Particulars;
 use crate::body::ResponseBody;
 use crate::errand::{Chosen, Errand, Progress, until_admitted, wait_for_instance};
 use crate::flight::Flight;
-use crate::gate::Shared;
 use crate::headers::{self, Objection, Survey};
 use crate::matcher::PlannedRoute;
-use crate::outbound::Outbound;
+use crate::outbound::{Intake, Outbound};
 use crate::refusal::{Refusal, asks_for_json};
 use crate::slot::RequestFacts;
 use crate::timer::Deadline;
 use crate::trace::TraceIds;
 use crate::worker::Link;
 
-/// A request body that is looked at before it is passed on.
-struct Intake {
-    body: Incoming,
-    /// The whole of it, where it was read while the request waited.
-    read: Option<Bytes>,
+/// A request that may be passed on, once it is admitted and its body is as it must be.
+struct Arrival {
+    errand: Errand,
+    /// Its body is short enough to be kept for a second attempt.
+    is_short: bool,
 }
 
-/// Serves one request. There is always an answer; a client that is gone is noticed because this future is dropped.
-pub(crate) async fn serve(
+/// Serves one request. There is always an answer; a client that is gone is noticed because the future is dropped.
+///
+/// The HTTP library moves that future several times before it stays where it is, and has it in a task of its own for each
+/// request of an HTTP/2 client: so it is short. What a request is worked on with is put where it stays first.
+pub(crate) fn serve(
     link: Rc<Link>,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
-    let (mut parts, body) = request.into_parts();
-    let is_http11 = parts.version == Version::HTTP_11;
-    let survey = headers::survey(&parts.headers);
-    let (mut flight, is_clients_trace) = begin(&link, &parts, &survey);
-    let accept = parts.headers.get(ACCEPT).cloned();
-    let refuse = |refusal: &Refusal<'_>| Ok(refusal.respond(asks_for_json(accept.as_ref())));
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let arrived = Arrival::new(link, request);
+    async move {
+        Ok(match arrived {
+            Ok((arrival, flight)) => arrival.answer(flight).await,
+            Err(refused) => *refused,
+        })
+    }
+}
 
-    let prepared = prepare(&link, &mut parts, &survey);
-    let Prepared { upgrade, route, deadline_ms } = match prepared {
-        Ok(prepared) => prepared,
-        Err(refusal) => {
-            flight.refused_by(&refusal);
-            return refuse(&refusal);
-        }
-    };
-    flight.takes(&route);
-    let time = [route.deadline, deadline_ms.map(Duration::from_millis)].into_iter().flatten().min();
-    let mut deadline = Deadline::new(time.and_then(|time| flight.since().checked_add(time)));
-    let may_repeat = survey.idempotency_key || headers::is_idempotent(&parts.method);
-    let is_short = survey.announces_at_most(link.worker.shared.config.retry_body_bytes);
-    let mut intake = Intake { body, read: None };
-
-    if let Some(way) = &route.door {
-        let decided = match link.worker.shared.doors.enter(way, flight.session(), deadline.at()).decided() {
-            Ok(decided) => decided.map_err(Refusal::shed),
-            Err(enter) => {
-                let since = Instant::now();
-                let waited = Box::pin(wait(&link, enter, &route, &mut intake, is_short, &mut deadline)).await;
-                flight.has_waited(since);
-                waited
+impl Arrival {
+    /// Opens the request's account, and looks at everything that can be objected to.
+    fn new(
+        link: Rc<Link>,
+        request: Request<Incoming>,
+    ) -> Result<(Box<Self>, Box<Flight>), Box<Response<ResponseBody>>> {
+        let (mut parts, body) = request.into_parts();
+        let is_http11 = parts.version == Version::HTTP_11;
+        let survey = headers::survey(&parts.headers);
+        let (mut flight, is_clients_trace) = begin(&link, &parts, &survey);
+        let accept = parts.headers.get(ACCEPT).cloned();
+        let Prepared { upgrade, route, deadline_ms } = match prepare(&link, &mut parts, &survey) {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                flight.refused_by(&refusal);
+                return Err(Box::new(refusal.respond(asks_for_json(accept.as_ref()))));
             }
         };
-        match decided {
-            Ok(permit) => flight.admitted(permit),
-            Err(refusal) => {
-                flight.refused_by(&refusal);
-                return refuse(&refusal);
+        flight.takes(&route);
+        let time = [route.deadline, deadline_ms.map(Duration::from_millis)].into_iter().flatten().min();
+        let deadline = Deadline::new(time.and_then(|time| flight.since().checked_add(time)));
+        let config = &link.worker.shared.config;
+        let body = Intake {
+            may_repeat: survey.idempotency_key || headers::is_idempotent(&parts.method),
+            has_pace: !route.spec.request_streams && config.limits.body_bytes_per_s_min > 0,
+            body,
+        };
+        let is_short = survey.announces_at_most(config.retry_body_bytes);
+        let outbound = Outbound::new(parts, survey, is_clients_trace, body);
+        let takes_interim = is_http11 && upgrade.is_none();
+        let progress = Progress::default();
+        let errand = Errand { link, outbound, upgrade, accept, takes_interim, route, deadline, progress };
+        Ok((Box::new(Self { errand, is_short }), flight))
+    }
+
+    /// Has it admitted, and sends it on its way.
+    async fn answer(mut self: Box<Self>, mut flight: Box<Flight>) -> Response<ResponseBody> {
+        if self.errand.route.door.is_some() {
+            let decided = match self.enter(&flight) {
+                Ok(decided) => decided,
+                Err(enter) => {
+                    let since = Instant::now();
+                    let waited = Box::pin(self.wait(enter)).await;
+                    flight.has_waited(since);
+                    waited
+                }
+            };
+            match decided {
+                Ok(permit) => flight.admitted(permit),
+                Err(refusal) => return self.errand.refuse(&mut flight, &refusal),
+            }
+        }
+        if self.is_short
+            && self.errand.outbound.may_repeat()
+            && self.errand.outbound.is_passing()
+            && let Err(refusal) = Box::pin(self.read_whole()).await
+        {
+            flight.refused_by(&refusal);
+            flight.refused(refusal.status.as_u16(), Outcome::ClientGone);
+            return self.errand.give_up(&refusal);
+        }
+        let errand = &mut self.errand;
+        errand.route.save(errand.link.worker.index);
+        let response = errand.run(flight).await;
+        if errand.takes_interim {
+            errand.link.switch.interim.close();
+        }
+        response
+    }
+
+    /// Asks admission; what it says, or the place to wait at.
+    fn enter(&self, flight: &Flight) -> Result<Result<Permit, Refusal<'static>>, Enter> {
+        let errand = &self.errand;
+        let Some(way) = &errand.route.door else { return Ok(Err(Refusal::nobody())) };
+        let doors = &errand.link.worker.shared.doors;
+        let enter = doors.enter(way, flight.session(), errand.deadline.at());
+        enter.decided().map(|decided| decided.map_err(Refusal::shed))
+    }
+
+    /// Waits until admission decides or the time is over. A short body is read meanwhile: that its client has gone can be seen
+    /// only once there is nothing more to read. (Of a client with a long body it is seen when the body is passed on.)
+    async fn wait(&mut self, enter: Enter) -> Result<Permit, Refusal<'static>> {
+        let Errand { link, route, deadline, .. } = &mut self.errand;
+        // Where there is no instance, the queue cannot say when there will be one.
+        let table = &link.worker.shared.table;
+        let is_empty = || table.load().members(route).is_none_or(|members| members.instances.is_empty());
+        if is_empty()
+            && !matches!(wait_for_instance(&link.worker, route, &[], deadline).await, Chosen::Instance(_))
+        {
+            return Err(if deadline.is_over() { Refusal::late() } else { Refusal::nobody() });
+        }
+        if self.is_short && self.errand.outbound.is_passing() {
+            self.read_whole().await?;
+        }
+        match until_admitted(enter, &mut self.errand.deadline).await {
+            None => Err(Refusal::late()),
+            Some(decided) => decided.map_err(Refusal::shed),
+        }
+    }
+
+    /// Reads a short body whole.
+    async fn read_whole(&mut self) -> Result<(), Refusal<'static>> {
+        let Errand { link, outbound, deadline, .. } = &mut self.errand;
+        let config = &link.worker.shared.config;
+        let mut reading = pin!(timeout(config.idle_timeout(), outbound.read_whole(config.retry_body_bytes)));
+        let result = poll_fn(|cx| {
+            if deadline.poll(cx).is_ready() {
+                return Poll::Ready(Err(Refusal::late()));
+            }
+            reading.as_mut().poll(cx).map(Ok)
+        });
+        match result.await? {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(text)) => Err(Refusal::new(StatusCode::BAD_REQUEST, text)),
+            Err(_) => {
+                let text = "the request's body did not come in time";
+                Err(Refusal { shed: Some("rate"), ..Refusal::new(StatusCode::REQUEST_TIMEOUT, text) })
             }
         }
     }
-    let mut outbound = Outbound::new(parts, survey, is_clients_trace);
-    if intake.read.is_some() || intake.body.is_end_stream() {
-        outbound.keep(intake.read, may_repeat);
-    } else if may_repeat && is_short {
-        match Box::pin(intake.read_whole(&link.worker.shared, &mut deadline)).await {
-            Ok(()) => outbound.keep(intake.read, true),
-            Err(refusal) => {
-                flight.refused_by(&refusal);
-                flight.refused(refusal.status.as_u16(), Outcome::ClientGone);
-                return refuse(&refusal);
-            }
-        }
-    } else {
-        let has_pace =
-            !route.spec.request_streams && link.worker.shared.config.limits.body_bytes_per_s_min > 0;
-        outbound.pass(intake.body, has_pace.then(|| Rc::clone(&link.worker)));
-    }
-    route.save(link.worker.index);
-    let progress = Progress::default();
-    let takes_interim = is_http11 && upgrade.is_none();
-    let mut errand = Errand { link, outbound, upgrade, accept, takes_interim, route, deadline, progress };
-    let response = errand.run(flight).await;
-    if takes_interim {
-        errand.link.switch.interim.close();
-    }
-    Ok(response)
 }
 
 /// Opens the request's account. True where it goes on in the client's own trace.
@@ -171,58 +235,5 @@ fn prepare(link: &Link, parts: &mut request::Parts, survey: &Survey) -> Result<P
     match table.plan.find(host, parts.uri.path()) {
         Some(route) => Ok(Prepared { upgrade, route: Arc::clone(route), deadline_ms }),
         None => too(StatusCode::NOT_FOUND, "nothing answers for this host and path"),
-    }
-}
-
-/// Waits until admission decides or the time is over. A short body is read meanwhile: that its client has gone can be seen only
-/// once there is nothing more to read. (Of a client with a long body it is seen when the body is passed on.)
-async fn wait(
-    link: &Link,
-    enter: Enter,
-    route: &PlannedRoute,
-    intake: &mut Intake,
-    is_short: bool,
-    deadline: &mut Deadline,
-) -> Result<Permit, Refusal<'static>> {
-    let shared = &link.worker.shared;
-    // Where there is no instance, the queue cannot say when there will be one.
-    let is_empty = || shared.table.load().members(route).is_none_or(|members| members.instances.is_empty());
-    if is_empty()
-        && !matches!(wait_for_instance(&link.worker, route, &[], deadline).await, Chosen::Instance(_))
-    {
-        return Err(if deadline.is_over() { Refusal::late() } else { Refusal::nobody() });
-    }
-    if is_short && !intake.body.is_end_stream() {
-        intake.read_whole(shared, deadline).await?;
-    }
-    match until_admitted(enter, deadline).await {
-        None => Err(Refusal::late()),
-        Some(decided) => decided.map_err(Refusal::shed),
-    }
-}
-
-impl Intake {
-    /// Reads a short body whole.
-    async fn read_whole(&mut self, shared: &Shared, deadline: &mut Deadline) -> Result<(), Refusal<'static>> {
-        let config = &shared.config;
-        let reading = Outbound::read_whole(&mut self.body, config.retry_body_bytes);
-        let mut reading = pin!(timeout(config.idle_timeout(), reading));
-        let result = poll_fn(|cx| {
-            if deadline.poll(cx).is_ready() {
-                return Poll::Ready(Err(Refusal::late()));
-            }
-            reading.as_mut().poll(cx).map(Ok)
-        });
-        match result.await? {
-            Ok(Ok(bytes)) => {
-                self.read = Some(bytes);
-                Ok(())
-            }
-            Ok(Err(text)) => Err(Refusal::new(StatusCode::BAD_REQUEST, text)),
-            Err(_) => {
-                let text = "the request's body did not come in time";
-                Err(Refusal { shed: Some("rate"), ..Refusal::new(StatusCode::REQUEST_TIMEOUT, text) })
-            }
-        }
     }
 }

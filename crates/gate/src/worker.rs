@@ -87,11 +87,9 @@ pub(crate) struct Link {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalSpawner;
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalSpawner {
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalSpawner {
     fn execute(&self, future: F) {
-        spawn_local(async move {
-            future.await;
-        });
+        spawn_local(future);
     }
 }
 
