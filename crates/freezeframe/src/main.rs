@@ -19,6 +19,10 @@ mod top;
 
 use clap::Parser;
 
+/// The system's; only the gate's threads keep blocks (docs/decisions/0006).
+#[global_allocator]
+static ALLOCATOR: freezeframe_blocks::Allocator = freezeframe_blocks::Allocator;
+
 fn main() {
     commands::complete();
     let arguments = commands::Arguments::parse();

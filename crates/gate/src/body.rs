@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use freezeframe_model::Outcome;
@@ -69,7 +70,7 @@ impl Upload {
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
-                self.instance.touch();
+                self.instance.touch(Instant::now());
                 if let Some(pace) = &self.pace {
                     pace.passed(frame.data_ref().map_or(0, Bytes::len));
                 }
@@ -164,7 +165,7 @@ impl ResponseBody {
     pub(crate) fn passing(incoming: Incoming, flight: Box<Flight>, connection: Connection) -> Self {
         let mut passing = Passing { incoming, flight, connection: Some(connection), pace: None };
         if passing.incoming.is_end_stream() {
-            passing.complete();
+            passing.complete(Instant::now());
             return Self::Own(None);
         }
         if passing.flight.link().is_http2() {
@@ -190,10 +191,11 @@ impl Passing {
         match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let len = frame.data_ref().map_or(0, Bytes::len);
-                self.flight.passed(len);
+                let now = Instant::now();
+                self.flight.passed(len, now);
                 // The server does not ask again once it knows that this was the last frame; trailers always are.
                 if frame.is_trailers() || self.incoming.is_end_stream() {
-                    self.complete();
+                    self.complete(now);
                 } else {
                     self.give(len);
                 }
@@ -205,7 +207,7 @@ impl Passing {
                 Poll::Ready(Some(Err(BrokenOff::Upstream(error))))
             }
             None => {
-                self.complete();
+                self.complete(Instant::now());
                 Poll::Ready(None)
             }
         }
@@ -221,7 +223,7 @@ impl Passing {
         pace.waits();
     }
 
-    fn complete(&mut self) {
+    fn complete(&mut self, now: Instant) {
         if self.flight.link().is_http2() {
             // Until this is dropped its client has yet to take the last frame, and may have left no window for it.
             self.give(0);
@@ -230,7 +232,7 @@ impl Passing {
         }
         self.flight.end(Outcome::Answered);
         if let Some(connection) = self.connection.take() {
-            connection.give_back(self.flight.worker());
+            connection.give_back(self.flight.worker(), now);
         }
     }
 }

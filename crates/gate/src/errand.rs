@@ -266,14 +266,14 @@ impl Errand {
             opened.map_err(Failed::Connect)?
         };
         if let Err(hindrance) = flight.send(self.outbound.is_replayable(), sent_at) {
-            connection.give_back(&self.link.worker);
+            connection.give_back(&self.link.worker, sent_at);
             return Err(match hindrance {
                 Hindrance::Closed => Failed::Closed,
                 Hindrance::Decided(verdict) => Failed::Decided(verdict),
             });
         }
         flight.uses(&connection);
-        let request = self.request(flight, instance, &connection);
+        let request = self.request(flight, instance, &connection, sent_at);
         let interim = self.takes_interim.then(|| &self.link.switch.interim);
         let mut sent = {
             let mut sending = pin!(connection.send(request?));
@@ -320,8 +320,9 @@ impl Errand {
         flight: &Flight,
         instance: &Arc<Instance>,
         connection: &Connection,
+        now: Instant,
     ) -> Result<Request<RequestBody>, Failed> {
-        let (trace, deadline_ms) = (flight.trace_text(), self.deadline.left_ms());
+        let (trace, deadline_ms) = (flight.trace_text(), self.deadline.left_ms(now));
         let (worker, is_http2) = (&self.link.worker, connection.is_http2());
         let request = self.outbound.request(&trace, instance, worker, deadline_ms, is_http2);
         let mut request =

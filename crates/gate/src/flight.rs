@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use freezeframe_admission::Permit;
-use freezeframe_model::{Exchange, InstanceId, Outcome, Timestamp};
+use freezeframe_model::{InstanceId, Outcome, Timestamp};
 
 use crate::access_log::Particulars;
 use crate::admission::{self, Pocket};
+use crate::journey::Step;
 use crate::matcher::PlannedRoute;
 use crate::pool::Connection;
 use crate::refusal::{DEADLINE, Refusal};
@@ -115,7 +116,7 @@ impl Flight {
 
     /// It has waited, since then.
     pub(crate) fn has_waited(&mut self, since: Instant) {
-        self.queue_us = self.queue_us.saturating_add(micros(since));
+        self.queue_us = self.queue_us.saturating_add(micros(since, Instant::now()));
     }
 
     /// Serial number of the instance that admission lets it go to.
@@ -185,13 +186,14 @@ impl Flight {
 
     /// The instance answered with this status.
     pub(crate) fn answered(&mut self, status: u16, phase: Phase) -> Result<(), Verdict> {
+        let now = Instant::now();
         if let Some((instance, key)) = &self.place {
-            instance.answered(self.link.worker.index, *key, phase)?;
+            instance.answered(self.link.worker.index, *key, phase, now)?;
         }
         if let Some(permit) = &self.permit {
             permit.answered();
         }
-        self.service_us = self.sent_at.map(micros);
+        self.service_us = self.sent_at.map(|sent_at| micros(sent_at, now));
         self.status = status;
         Ok(())
     }
@@ -204,11 +206,11 @@ impl Flight {
         }
     }
 
-    /// Bytes of the response passed.
-    pub(crate) fn passed(&mut self, bytes: usize) {
+    /// Bytes of the response passed just `now`.
+    pub(crate) fn passed(&mut self, bytes: usize, now: Instant) {
         self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
         if let Some((instance, _)) = &self.place {
-            instance.touch();
+            instance.touch(now);
         }
     }
 
@@ -298,12 +300,13 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let total_us = micros(self.since);
+        let now = Instant::now();
+        let total_us = micros(self.since, now);
         if let Some((instance, _)) = &self.place {
             instance.record(self.link.worker.index, total_us);
         }
         self.leave();
-        self.link.request_is_over();
+        self.link.request_is_over(now);
         let outcome = self.outcome.take().unwrap_or(Outcome::ClientGone);
         self.land(&outcome);
         if outcome == Outcome::ClientGone {
@@ -319,25 +322,29 @@ impl Drop for Flight {
         if !is_of_interest && self.facts.session.is_none() && told.is_ok() {
             return;
         }
-        let exchange = Exchange {
-            request: self.facts.describe(self.ids, self.started_at),
+        let step = Step {
+            ids: self.ids,
+            method: self.facts.method.clone(),
+            path: self.facts.short_path().into(),
+            started_at: self.started_at,
+            session: self.facts.session,
             instance: self.last,
             status: self.status,
             duration_us: total_us,
             retried: self.retries > 0,
             outcome,
         };
-        let passed_on =
-            is_of_interest.then(|| catch_unwind(AssertUnwindSafe(|| shared.observer.exchange(&exchange))));
+        let pass_on = || shared.observer.exchange(&step.exchange());
+        let passed_on = is_of_interest.then(|| catch_unwind(AssertUnwindSafe(pass_on)));
         if told.is_err() || passed_on.is_some_and(|result| result.is_err()) {
             tracing::error!("the observer of exchanges panicked");
         }
-        if exchange.request.session.is_some() {
-            shared.journeys.record(self.link.worker.index, exchange);
+        if step.session.is_some() {
+            shared.journeys.record(self.link.worker.index, step);
         }
     }
 }
 
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+fn micros(since: Instant, now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
 }

@@ -47,8 +47,8 @@ const NOT_UNDERSCORED: [&str; 7] = [
     "x-freezeframe-deadline-ms",
 ];
 
-/// Fields that a request gets on its way: where it came from, its trace and its time.
-const FIELDS_ADDED: usize = 6;
+/// Fields that a request gets on its way: host, where it came from, its trace and its time.
+const FIELDS_ADDED: usize = 7;
 
 /// What one pass over the fields found.
 #[derive(Debug, Default)]
@@ -183,6 +183,8 @@ impl Survey {
         upgrade: bool,
     ) -> Result<(), Objection> {
         self.check(parts)?;
+        // The map grows once, not twice.
+        parts.headers.reserve(FIELDS_ADDED);
         let authority = parts.uri.authority().filter(|_| parts.uri.scheme().is_some());
         if let Some(authority) = authority {
             self.adopt_authority(&authority.clone(), parts)?;
@@ -190,8 +192,6 @@ impl Survey {
         let trailers = self.te && names_trailers(&parts.headers);
         let protocol = if upgrade { parts.headers.get(UPGRADE).cloned() } else { None };
         let headers = &mut parts.headers;
-        // The map grows once, not twice.
-        headers.reserve(FIELDS_ADDED);
         self.strip(headers);
         if self.cookies > 1 && parts.version == Version::HTTP_2 {
             join_cookies(headers);
@@ -284,6 +284,22 @@ pub(crate) fn set_trace(headers: &mut HeaderMap, survey: &Survey, text: &[u8], i
     if let Ok(value) = HeaderValue::from_bytes(text) {
         headers.insert(TRACEPARENT, value);
     }
+}
+
+/// A number as a field's value.
+pub(crate) fn decimal(number: u64) -> HeaderValue {
+    let mut digits = [0; 20];
+    let (mut rest, mut at) = (number, digits.len());
+    for digit in digits.iter_mut().rev() {
+        // A remainder of ten fits.
+        *digit = b'0' + (rest % 10) as u8;
+        (rest, at) = (rest / 10, at - 1);
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(at..).unwrap_or_default();
+    HeaderValue::from_bytes(digits).unwrap_or_else(|_| HeaderValue::from(number))
 }
 
 /// The only `traceparent` of a request; several are as good as none.

@@ -223,3 +223,10 @@ fn idempotent_methods_are_those_of_the_rfc() {
     assert!(all.iter().all(is_idempotent));
     assert!(![Method::POST, Method::PATCH, Method::CONNECT].iter().any(is_idempotent));
 }
+
+#[test]
+fn a_number_is_written_in_decimal_digits() {
+    for number in [0, 1, 9, 10, 30_000, u64::MAX] {
+        assert_eq!(decimal(number), HeaderValue::from(number));
+    }
+}

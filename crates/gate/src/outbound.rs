@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, request};
+use http::{Extensions, HeaderMap, Method, Request, Uri, request};
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::body::RequestBody;
-use crate::headers::{Survey, X_DEADLINE, set_trace};
+use crate::headers::{Survey, X_DEADLINE, decimal, set_trace};
 use crate::route::Instance;
 use crate::worker::Worker;
 
@@ -26,6 +26,8 @@ pub(crate) struct Outbound {
     may_repeat: bool,
     /// It is seen to that a passing body is not too slow.
     has_pace: bool,
+    /// Empty, and with the room that the client's request had for them.
+    extensions: Extensions,
     source: Source,
 }
 
@@ -51,10 +53,12 @@ enum Source {
 impl Outbound {
     /// A request whose fields are prepared.
     pub(crate) fn new(parts: request::Parts, survey: Survey, is_clients_trace: bool, intake: Intake) -> Self {
-        let request::Parts { method, uri, headers, .. } = parts;
+        let request::Parts { method, uri, headers, mut extensions, .. } = parts;
+        extensions.clear();
         let Intake { body, may_repeat, has_pace } = intake;
         let source = Source::Passing(body);
-        let mut new = Self { method, uri, headers, survey, is_clients_trace, may_repeat, has_pace, source };
+        let mut new =
+            Self { method, uri, headers, survey, is_clients_trace, may_repeat, has_pace, extensions, source };
         new.is_passing();
         new
     }
@@ -125,12 +129,12 @@ impl Outbound {
             }
             Source::Spent => return None,
         };
-        // The fields are copied only if they may be needed again.
-        let mut headers =
-            if self.is_at_hand() { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+        // A copy stays here only if it may be needed again; what is sent is the map that has room for more.
+        let copy = if self.is_at_hand() { self.headers.clone() } else { HeaderMap::new() };
+        let mut headers = std::mem::replace(&mut self.headers, copy);
         set_trace(&mut headers, &self.survey, traceparent, self.is_clients_trace);
         if let Some(ms) = deadline_ms {
-            headers.insert(X_DEADLINE, HeaderValue::from(ms));
+            headers.insert(X_DEADLINE, decimal(ms));
         }
         if !headers.contains_key(HOST) {
             headers.insert(HOST, instance.host.clone());
@@ -139,6 +143,7 @@ impl Outbound {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = if http2 { absolute(&self.uri, &mut headers) } else { self.uri.clone() };
         *request.headers_mut() = headers;
+        *request.extensions_mut() = std::mem::take(&mut self.extensions);
         Some(request)
     }
 

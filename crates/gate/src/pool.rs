@@ -115,7 +115,7 @@ impl Pool {
         self.shelves.borrow_mut().clear();
     }
 
-    fn shelve(&self, instance: &Arc<Instance>, sender: Sender) {
+    fn shelve(&self, instance: &Arc<Instance>, sender: Sender, now: Instant) {
         let mut shelves = self.shelves.borrow_mut();
         let at = shelves.iter().position(|shelf| shelf.instance.serial == instance.serial);
         let at = at.unwrap_or_else(|| {
@@ -125,7 +125,7 @@ impl Pool {
         let Some(shelf) = shelves.get_mut(at) else { return };
         match sender {
             Sender::Http1(sender, pocket) if shelf.idle.len() < IDLE_MAX => {
-                shelf.idle.push((sender, pocket, Instant::now()));
+                shelf.idle.push((sender, pocket, now));
             }
             Sender::Http1(..) => {}
             Sender::Http2(sender) => shelf.shared = Some(sender),
@@ -145,7 +145,7 @@ impl Connection {
             let handshake = http2::Builder::new(LocalSpawner).timer(LentTimers).handshake(io);
             let (sender, connection) = handshake.await.map_err(ConnectError::Handshake)?;
             spawn_local(connection);
-            worker.pool.shelve(instance, Sender::Http2(sender.clone()));
+            worker.pool.shelve(instance, Sender::Http2(sender.clone()), Instant::now());
             Sender::Http2(sender)
         } else {
             let handshake = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(io);
@@ -185,8 +185,8 @@ impl Connection {
         }
     }
 
-    /// Keeps the connection for a later request, once it is ready for one.
-    pub(crate) fn give_back(self, worker: &Rc<Worker>) {
+    /// Keeps the connection, used until `now`, for a later request, once it is ready for one.
+    pub(crate) fn give_back(self, worker: &Rc<Worker>, now: Instant) {
         // Others share an HTTP/2 connection already.
         let Sender::Http1(mut sender, pocket) = self.sender else { return };
         let instance = self.instance;
@@ -194,7 +194,7 @@ impl Connection {
             return;
         }
         if sender.is_ready() {
-            worker.pool.shelve(&instance, Sender::Http1(sender, pocket));
+            worker.pool.shelve(&instance, Sender::Http1(sender, pocket), now);
             return;
         }
         // Seldom: the response is over before the request's body is, or the connection's task has not run yet.
@@ -203,7 +203,7 @@ impl Connection {
             if matches!(timeout(READY_TIMEOUT, sender.ready()).await, Ok(Ok(())))
                 && instance.is_open(worker.index)
             {
-                worker.pool.shelve(&instance, Sender::Http1(sender, pocket));
+                worker.pool.shelve(&instance, Sender::Http1(sender, pocket), Instant::now());
             }
         });
     }

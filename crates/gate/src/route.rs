@@ -186,8 +186,14 @@ impl Instance {
     }
 
     /// The response's head is here: from now on the request can only be finished or broken off.
-    pub(crate) fn answered(&self, worker: usize, key: usize, phase: Phase) -> Result<(), Verdict> {
-        self.touch();
+    pub(crate) fn answered(
+        &self,
+        worker: usize,
+        key: usize,
+        phase: Phase,
+        now: Instant,
+    ) -> Result<(), Verdict> {
+        self.touch(now);
         let Some(mut shard) = self.shard(worker) else { return Ok(()) };
         let Some(slot) = shard.slots.get_mut(key) else { return Ok(()) };
         if let Some(verdict) = slot.verdict {
@@ -227,7 +233,11 @@ impl Instance {
 
     /// Milliseconds since this object was made.
     pub(crate) fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.ms_at(Instant::now())
+    }
+
+    fn ms_at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whether it takes connections, as far as is known.
@@ -245,9 +255,9 @@ impl Instance {
         is_news
     }
 
-    /// It took or gave bytes just now.
-    pub(crate) fn touch(&self) {
-        let now = self.now_ms();
+    /// It took or gave bytes just `now`.
+    pub(crate) fn touch(&self, now: Instant) {
+        let now = self.ms_at(now);
         // Reading is cheap while nobody writes: at most one write per millisecond moves the cache line about.
         if self.progress_ms.0.load(Ordering::Relaxed) != now {
             self.progress_ms.0.store(now, Ordering::Relaxed);
@@ -444,7 +454,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(instance.poll_verdict(0, 1, &mut cx), Poll::Ready(Verdict::Refuse(incident)));
         // An answer that comes after the verdict is too late: the request was counted as sent elsewhere.
-        assert_eq!(instance.answered(0, 0, Phase::Streaming), Err(Verdict::Retry(incident)));
+        assert_eq!(instance.answered(0, 0, Phase::Streaming, Instant::now()), Err(Verdict::Retry(incident)));
     }
 
     #[test]

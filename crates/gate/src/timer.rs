@@ -108,9 +108,9 @@ impl Deadline {
         self.at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Milliseconds that are left, rounded down; `None` without a deadline.
-    pub(crate) fn left_ms(&self) -> Option<u64> {
-        let left = self.at?.saturating_duration_since(Instant::now());
+    /// Milliseconds that are left at `now`, rounded down; `None` without a deadline.
+    pub(crate) fn left_ms(&self, now: Instant) -> Option<u64> {
+        let left = self.at?.saturating_duration_since(now);
         Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 

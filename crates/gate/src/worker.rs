@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::access_log::LogBuffer;
 use crate::addresses::Visit;
@@ -148,6 +148,7 @@ pub(crate) fn runtime(listener: std::net::TcpListener) -> io::Result<(LocalRunti
 
 /// The thread's whole life, on a runtime of its own.
 pub(crate) fn run(runtime: &LocalRuntime, listener: TcpListener, shared: Arc<Shared>, index: usize) {
+    let _blocks = freezeframe_blocks::keep();
     let worker = Rc::new(Worker::new(shared, index));
     runtime.block_on(async {
         spawn_local(Rc::clone(&worker).keep_house());
@@ -303,7 +304,7 @@ impl Worker {
         let (now, idle_max) = (Instant::now(), self.shared.config.header_timeout());
         let links: Vec<_> = self.links.borrow().iter().filter_map(Weak::upgrade).collect();
         for link in links.iter().filter(|link| link.is_http2.get() && link.requests.get() == 0) {
-            let quiet = now.duration_since(link.quiet_since.get());
+            let quiet = now.saturating_duration_since(link.quiet_since.get());
             if quiet > idle_max * RETIRED_FOR {
                 link.doom("it does not go, and asks for nothing");
             } else if quiet > idle_max && !link.retired.replace(true) {
@@ -340,9 +341,9 @@ impl Worker {
         let links: Vec<_> = self.links.borrow().iter().filter_map(Weak::upgrade).collect();
         // Each is let go of at once: what is held here would be waited for below.
         links.into_iter().for_each(|link| link.wake());
-        let deadline = (*self.shared.stop.borrow()).map_or_else(Instant::now, Instant::from_std);
+        let deadline = (*self.shared.stop.borrow()).unwrap_or_else(Instant::now);
         while self.live.get() > 0 {
-            if timeout_at(deadline, self.all_gone.notified()).await.is_err() {
+            if timeout_at(deadline.into(), self.all_gone.notified()).await.is_err() {
                 tracing::warn!(connections = self.live.get(), "connections were still open at the deadline");
                 return;
             }
@@ -392,10 +393,10 @@ impl Link {
     }
 
     /// A request of this client is over.
-    pub(crate) fn request_is_over(&self) {
+    pub(crate) fn request_is_over(&self, now: Instant) {
         self.requests.set(self.requests.get().saturating_sub(1));
         if self.requests.get() == 0 {
-            self.quiet_since.set(Instant::now());
+            self.quiet_since.set(now);
         }
     }
 

@@ -11,6 +11,7 @@ const TIERS: &[(&str, u8)] = &[
     ("freezeframe-lifecycle", 0),
     ("freezeframe-admission", 0),
     ("freezeframe-histogram", 0),
+    ("freezeframe-blocks", 0),
     ("freezeframe-debuginfo", 1),
     ("freezeframe-store", 1),
     ("freezeframe-http", 1),
