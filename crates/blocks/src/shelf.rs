@@ -8,16 +8,32 @@ use std::ptr::NonNull;
 const WIDE_ALIGN: usize = 128;
 /// What blocks of the C library are aligned to.
 const USUAL_ALIGN: usize = 16;
-/// Sizes of blocks, as powers of two: from 16 bytes to 16 KiB.
+/// Sizes of blocks, as powers of two: from 16 bytes to 64 KiB, and to 4 KiB where they are aligned to more than usual.
 const SMALLEST: u32 = 4;
-const LARGEST: u32 = 14;
+const LARGEST: u32 = 16;
+const LARGEST_WIDE: u32 = 12;
 const SIZES: usize = (LARGEST - SMALLEST + 1) as usize;
+const WIDE_SIZES: usize = (LARGEST_WIDE - SMALLEST + 1) as usize;
 /// Blocks of one shelf, and bytes of it.
 const BLOCKS_MAX: usize = 256;
-const SHELF_BYTES_MAX: usize = 256 * 1024;
+const SHELF_BYTES_MAX: usize = 512 * 1024;
 
-/// What one thread keeps at most, in bytes.
-pub const KEPT_BYTES_MAX: usize = 2 * SIZES * SHELF_BYTES_MAX;
+/// What one thread keeps at most, in bytes: 5 MiB, and twice as much where blocks are longer than what they were kept for.
+pub const KEPT_BYTES_MAX: usize = {
+    let (mut bytes, mut power) = (0, SMALLEST);
+    while power <= LARGEST {
+        let shelves = if power <= LARGEST_WIDE { 2 } else { 1 };
+        bytes += shelves * 2 * (blocks_max(power) << power);
+        power += 1;
+    }
+    bytes
+};
+
+/// Blocks of one shelf.
+const fn blocks_max(power: u32) -> usize {
+    let by_bytes = SHELF_BYTES_MAX >> power;
+    if by_bytes < BLOCKS_MAX { by_bytes } else { BLOCKS_MAX }
+}
 
 /// A size of blocks, rounded up to what is on a shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,23 +53,25 @@ struct Shelf {
 pub(crate) struct Rack {
     /// So many want it kept.
     openers: u32,
-    shelves: [Shelf; 2 * SIZES],
+    shelves: [Shelf; SIZES + WIDE_SIZES],
 }
 
 impl Size {
     /// That of the blocks for a layout; `None` where they are not kept.
     #[inline]
     pub(crate) fn of_layout(layout: Layout) -> Option<Self> {
-        let is_ours = layout.size() <= 1 << LARGEST && layout.align() <= WIDE_ALIGN;
+        let is_wide = layout.align() > USUAL_ALIGN;
+        let largest = if is_wide { LARGEST_WIDE } else { LARGEST };
+        let is_ours = layout.size() <= 1 << largest && layout.align() <= WIDE_ALIGN;
         let power = layout.size().next_power_of_two().trailing_zeros().max(SMALLEST);
-        is_ours.then_some(Self { power, is_wide: layout.align() > USUAL_ALIGN })
+        is_ours.then_some(Self { power, is_wide })
     }
 
     /// That of the layouts which a block of this length at this address is good for.
     #[inline]
     fn of_block(block: *mut u8, length: usize) -> Option<Self> {
         let power = length.checked_ilog2()?;
-        let is_wide = block.addr().is_multiple_of(WIDE_ALIGN);
+        let is_wide = power <= LARGEST_WIDE && block.addr().is_multiple_of(WIDE_ALIGN);
         (SMALLEST..=LARGEST).contains(&power).then_some(Self { power, is_wide })
     }
 
@@ -69,15 +87,11 @@ impl Size {
     fn shelf(self) -> usize {
         (self.power - SMALLEST) as usize + if self.is_wide { SIZES } else { 0 }
     }
-
-    fn blocks_max(self) -> usize {
-        BLOCKS_MAX.min(SHELF_BYTES_MAX >> self.power)
-    }
 }
 
 impl Rack {
     pub(crate) const fn new() -> Self {
-        Self { openers: 0, shelves: [Shelf { first: None, count: 0 }; 2 * SIZES] }
+        Self { openers: 0, shelves: [Shelf { first: None, count: 0 }; SIZES + WIDE_SIZES] }
     }
 
     pub(crate) fn open(&mut self) {
@@ -118,7 +132,7 @@ impl Rack {
             return false;
         };
         let shelf = &mut self.shelves[size.shelf()];
-        let has_place = shelf.count < size.blocks_max();
+        let has_place = shelf.count < blocks_max(size.power);
         if has_place {
             // SAFETY: the caller's; the smallest block has room for an address, and its alignment.
             unsafe { block.cast::<Option<NonNull<u8>>>().write(shelf.first) };
@@ -149,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_large_or_aligned_like_a_page_is_not_kept() {
-        for (size, align) in [(16_385, 8), (16_385, 128), (64, 256), (4096, 4096), (1 << 62, 1)] {
+        for (size, align) in [(65_537, 8), (4097, 128), (64, 256), (4096, 4096), (1 << 62, 1)] {
             assert_eq!(Size::of_layout(layout(size, align)), None, "{size} {align}");
         }
     }
@@ -164,7 +178,7 @@ mod tests {
             (1025, 1, 2048),
             (2048, 16, 2048),
             (8192, 8, 8192),
-            (16_384, 16, 16_384),
+            (65_536, 16, 65_536),
             (0, 32, 16),
             (900, 128, 1024),
         ] {
@@ -176,26 +190,24 @@ mod tests {
 
     #[test]
     fn a_shelf_has_an_end_and_gives_the_last_block_first() {
-        let mut room: Vec<[u64; 1024]> = vec![[0; 1024]; BLOCKS_MAX + 1];
+        let size = Size::of_layout(layout(8192, 16)).expect("one of ours");
+        let other = Size::of_layout(layout(4096, 16)).expect("one of ours");
+        let mut room = vec![[0_u64; 1024]; blocks_max(size.power) + 1];
+        let blocks: Vec<*mut u8> = room.iter_mut().map(|block| block.as_mut_ptr().cast()).collect();
         let mut rack = Rack::new();
         rack.open();
-        let (size, other) = (layout(8192, 16), layout(4096, 16));
-        let size = Size::of_layout(size).expect("one of ours");
-        let mut kept = Vec::new();
-        for block in room.iter_mut().map(|block| block.as_mut_ptr().cast::<u8>()) {
+        for (at, block) in blocks.iter().enumerate() {
             // SAFETY: the blocks are as long, and used by nobody else.
-            if unsafe { rack.put(block, 8192) } && !block.addr().is_multiple_of(WIDE_ALIGN) {
-                kept.push(block);
-            }
+            assert_eq!(unsafe { rack.put(*block, 8192) }, at < blocks_max(size.power));
         }
-        assert_eq!(rack.take(Size::of_layout(other).expect("one of ours")), None);
-        while let Some(block) = rack.take(size) {
-            assert_eq!(Some(block.as_ptr()), kept.pop());
+        assert_eq!(rack.take(other), None);
+        let mut kept = blocks[..blocks_max(size.power)].to_vec();
+        for _ in 0..3 {
+            assert_eq!(rack.take(size).map(NonNull::as_ptr), kept.pop());
         }
-        assert_eq!(kept, []);
-        let mut freed = 0;
-        rack.close(|_| freed += 1);
-        assert!(freed <= BLOCKS_MAX);
-        assert_eq!((rack.take(size), rack.is_open()), (None, false));
+        rack.open();
+        rack.close(|_| panic!("somebody still wants them"));
+        rack.close(|block| assert_eq!(Some(block.as_ptr()), kept.pop()));
+        assert_eq!((kept, rack.is_open()), (Vec::new(), false));
     }
 }

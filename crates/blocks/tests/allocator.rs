@@ -89,7 +89,7 @@ enum Deed {
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
-    prop_oneof![1..300_usize, 900..2100_usize, 4000..9000_usize, 16_000..17_000_usize, Just(8192), Just(1024)]
+    prop_oneof![1..300_usize, 900..2100_usize, 4000..9000_usize, 64_000..67_000_usize, Just(8192), Just(1024)]
 }
 
 fn deeds() -> impl Strategy<Value = Deed> {
