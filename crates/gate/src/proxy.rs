@@ -32,6 +32,7 @@ use crate::worker::Link;
 
 /// A request that may be passed on, once it is admitted and its body is as it must be.
 struct Arrival {
+    flight: Box<Flight>,
     errand: Errand,
     /// Its body is short enough to be kept for a second attempt.
     is_short: bool,
@@ -48,7 +49,7 @@ pub(crate) fn serve(
     let arrived = Arrival::new(link, request);
     async move {
         Ok(match arrived {
-            Ok((arrival, flight)) => arrival.answer(flight).await,
+            Ok(arrival) => arrival.answer().await,
             Err(refused) => *refused,
         })
     }
@@ -56,10 +57,7 @@ pub(crate) fn serve(
 
 impl Arrival {
     /// Opens the request's account, and looks at everything that can be objected to.
-    fn new(
-        link: Rc<Link>,
-        request: Request<Incoming>,
-    ) -> Result<(Box<Self>, Box<Flight>), Box<Response<ResponseBody>>> {
+    fn new(link: Rc<Link>, request: Request<Incoming>) -> Result<Box<Self>, Box<Response<ResponseBody>>> {
         let (mut parts, body) = request.into_parts();
         let is_http11 = parts.version == Version::HTTP_11;
         let survey = headers::survey(&parts.headers);
@@ -86,24 +84,24 @@ impl Arrival {
         let takes_interim = is_http11 && upgrade.is_none();
         let progress = Progress::default();
         let errand = Errand { link, outbound, upgrade, accept, takes_interim, route, deadline, progress };
-        Ok((Box::new(Self { errand, is_short }), flight))
+        Ok(Box::new(Self { flight, errand, is_short }))
     }
 
     /// Has it admitted, and sends it on its way.
-    async fn answer(mut self: Box<Self>, mut flight: Box<Flight>) -> Response<ResponseBody> {
+    async fn answer(mut self: Box<Self>) -> Response<ResponseBody> {
         if self.errand.route.door.is_some() {
-            let decided = match self.enter(&flight) {
+            let decided = match self.enter() {
                 Ok(decided) => decided,
                 Err(enter) => {
                     let since = Instant::now();
                     let waited = Box::pin(self.wait(enter)).await;
-                    flight.has_waited(since);
+                    self.flight.has_waited(since);
                     waited
                 }
             };
             match decided {
-                Ok(permit) => flight.admitted(permit),
-                Err(refusal) => return self.errand.refuse(&mut flight, &refusal),
+                Ok(permit) => self.flight.admitted(permit),
+                Err(refusal) => return self.errand.refuse(&mut self.flight, &refusal),
             }
         }
         if self.is_short
@@ -111,11 +109,11 @@ impl Arrival {
             && self.errand.outbound.is_passing()
             && let Err(refusal) = Box::pin(self.read_whole()).await
         {
-            flight.refused_by(&refusal);
-            flight.refused(refusal.status.as_u16(), Outcome::ClientGone);
+            self.flight.refused_by(&refusal);
+            self.flight.refused(refusal.status.as_u16(), Outcome::ClientGone);
             return self.errand.give_up(&refusal);
         }
-        let errand = &mut self.errand;
+        let (flight, errand) = (self.flight, &mut self.errand);
         errand.route.save(errand.link.worker.index);
         let response = errand.run(flight).await;
         if errand.takes_interim {
@@ -125,11 +123,11 @@ impl Arrival {
     }
 
     /// Asks admission; what it says, or the place to wait at.
-    fn enter(&self, flight: &Flight) -> Result<Result<Permit, Refusal<'static>>, Enter> {
+    fn enter(&self) -> Result<Result<Permit, Refusal<'static>>, Enter> {
         let errand = &self.errand;
         let Some(way) = &errand.route.door else { return Ok(Err(Refusal::nobody())) };
         let doors = &errand.link.worker.shared.doors;
-        let enter = doors.enter(way, flight.session(), errand.deadline.at());
+        let enter = doors.enter(way, self.flight.session(), errand.deadline.at());
         enter.decided().map(|decided| decided.map_err(Refusal::shed))
     }
 

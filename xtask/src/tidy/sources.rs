@@ -9,6 +9,7 @@ const UNSAFE_IN: &[&str] = &["crates/runtime/", "crates/shim/", "crates/sdk/"];
 
 /// Files and directories elsewhere, and why.
 const UNSAFE_ALSO: &[(&str, &str)] = &[
+    ("crates/blocks/", "an allocator: what it hands out is raw memory"),
     ("crates/debuginfo/src/elf.rs", "maps ELF files into memory: they are too large to copy"),
     ("crates/debuginfo/src/index/file.rs", "maps what an index holds inflated: it is too large to copy"),
     ("crates/debuginfo/tests/common/", "stops real processes to be read"),
