@@ -58,7 +58,22 @@ impl Tool {
                 .args(["-t2", &format!("-c{}", CONNECTIONS / STREAMS), &format!("-m{STREAMS}")])
                 .args([&format!("--duration={seconds}"), "-H", COOKIE]),
         };
-        let output = command.arg(url).output().map_err(BenchError::io(self.name()))?;
+        self.read(command.arg(url), url)
+    }
+
+    /// Makes so many requests, one connection's or stream's after the other's.
+    pub(super) fn send(self, url: &str, requests: u64) -> Result<Load, BenchError> {
+        let mut command = Command::new(Self::H2load.name());
+        command.args(["-t1", &format!("-n{requests}"), "-H", COOKIE]);
+        match self {
+            Self::Wrk => command.args(["--h1", &format!("-c{CONNECTIONS}")]),
+            Self::H2load => command.args([&format!("-c{}", CONNECTIONS / STREAMS), &format!("-m{STREAMS}")]),
+        };
+        Self::H2load.read(command.arg(url), url)
+    }
+
+    fn read(self, command: &mut Command, url: &str) -> Result<Load, BenchError> {
+        let output = command.output().map_err(BenchError::io(self.name()))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let load = match self {
             Self::Wrk => of_wrk(&text),

@@ -1,8 +1,9 @@
 //! What a request through the gate costs, beside nginx and HAProxy: requests per second, and processor time of the proxy per
 //! request, in rounds that alternate. All have as many threads as there are cores, keep connections to the upstream, and log
 //! nothing; the gate keeps its histograms, and the journey of the session that every request names. It is measured as it is by
-//! default, and with bounds and a deadline, so that every request passes admission.
+//! default, and with bounds and a deadline, so that every request passes admission. With `--count`, instructions are counted instead.
 
+mod count;
 mod load;
 mod servers;
 mod upstream;
@@ -65,6 +66,9 @@ pub(crate) struct Arguments {
     /// Seconds of each round.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
+    /// Count the instructions of the gate and of HAProxy instead, with valgrind: one thread, a fixed number of requests.
+    #[arg(long)]
+    count: bool,
 }
 
 /// Figures of one proxy, one per round.
@@ -84,6 +88,15 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), 
         |case: &&Case| arguments.only.is_empty() || arguments.only.iter().any(|only| only == case.name);
     for case in CASES.iter().filter(is_wanted) {
         let section = report.section(case.title);
+        if arguments.count {
+            match ["valgrind", "h2load"].into_iter().find(|tool| !is_there(tool)) {
+                None => count::measure(case, scratch.path(), upstream, section)?,
+                Some(missing) => {
+                    crate::report::warn(&format!("SKIPPED: {}: {missing} is not installed", case.title))
+                }
+            }
+            continue;
+        }
         if !case.tool.is_there() {
             section.note(format!("SKIPPED: {} is not installed", case.tool.name()));
             crate::report::warn(&format!("SKIPPED: {}: {} is not installed", case.title, case.tool.name()));

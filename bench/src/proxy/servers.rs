@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::load::{self, Tool};
-use super::write;
+use super::{Case, write};
 use crate::error::BenchError;
 use crate::{binary, process, scratch};
 
@@ -62,16 +62,57 @@ impl Server {
         let port = scratch::free_port()?;
         let certificate = if tls { Some(certificate(scratch)?) } else { None };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut command = match self {
-            Self::Gate => gate(upstream, port, certificate.as_deref(), threads)?,
+        let command = self.command(scratch, upstream, port, certificate.as_deref(), tool, threads)?;
+        self.spawn(command, scratch, port, tls)
+    }
+
+    /// Starts it with one thread under valgrind, which writes to `file` what it counted when the program ends.
+    pub(super) fn start_counted(
+        self,
+        scratch: &Path,
+        upstream: SocketAddr,
+        case: &Case,
+        file: &Path,
+    ) -> Result<Running, BenchError> {
+        let port = scratch::free_port()?;
+        let certificate = if case.tls { Some(certificate(scratch)?) } else { None };
+        let own = self.command(scratch, upstream, port, certificate.as_deref(), case.tool, 1)?;
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
+        command.arg(own.get_program()).args(own.get_args());
+        command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.spawn(command, scratch, port, case.tls)
+    }
+
+    fn command(
+        self,
+        scratch: &Path,
+        upstream: SocketAddr,
+        port: u16,
+        certificate: Option<&Path>,
+        tool: Tool,
+        threads: usize,
+    ) -> Result<Command, BenchError> {
+        match self {
+            Self::Gate => gate(upstream, port, certificate, threads),
             Self::Shedding => {
-                let mut gate = gate(upstream, port, certificate.as_deref(), threads)?;
+                let mut gate = gate(upstream, port, certificate, threads)?;
                 gate.args(["--in-flight-max", "1000", "--queue-max", "1000", "--deadline-ms", "30000"]);
-                gate
+                Ok(gate)
             }
-            Self::HaProxy => haproxy(scratch, upstream, port, &bind(certificate.as_deref(), tool), threads)?,
-            Self::Nginx => nginx(scratch, upstream, port, certificate.as_deref(), tool, threads)?,
-        };
+            Self::HaProxy => haproxy(scratch, upstream, port, &bind(certificate, tool), threads),
+            Self::Nginx => nginx(scratch, upstream, port, certificate, tool, threads),
+        }
+    }
+
+    /// Starts what `command` says, and waits until it takes connections.
+    fn spawn(
+        self,
+        mut command: Command,
+        scratch: &Path,
+        port: u16,
+        tls: bool,
+    ) -> Result<Running, BenchError> {
         command.current_dir(scratch).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = process::spawn_apart(&mut command).map_err(BenchError::io(self.name()))?;
         let mut running = Running { child, port, tls };

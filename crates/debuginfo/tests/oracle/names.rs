@@ -8,7 +8,7 @@
 //! | `{lambda(int)#1}`, `<lambda(int)>`, clang's `$_0`; `(anonymous namespace)` | `{}`; `{anonymous}` |
 //! | `{closure#0}`, `{async_fn#0}`, `{async_block#0}` | `{closure#0}` |
 //! | `__rustc::f`: a symbol that the runtime exports, `std::rt::f`; its panic handler is exported as `rust_begin_unwind` | `{}::f` |
-//! | `__GI_raise`, `__libc_start_main_impl`, `gsignal`: symbols of one function of the C library | `raise`, `libc_start_main` |
+//! | `__GI_raise`, `__libc_start_main_impl`, `gsignal`, `__pthread_create_2_1`: symbols of one function of the C library | `raise`, `libc_start_main` |
 //! | `{{closure}}`: a closure whose number the older mangling leaves out | any `{closure#0}` |
 //! | a lambda's `operator()`, whatever stands before it | `{}::operator()` |
 //! | a hash at the end of an old Rust name | nothing |
@@ -83,7 +83,17 @@ fn without_alias(name: &str) -> String {
     let bare = name.trim_start_matches('_');
     let bare = bare.strip_prefix("GI_").unwrap_or(bare).trim_start_matches('_');
     let bare = bare.strip_suffix("_impl").unwrap_or(bare);
+    let bare = if name.starts_with("__") { without_version(bare) } else { bare };
     if bare == "gsignal" { "raise".to_owned() } else { bare.to_owned() }
+}
+
+/// `pthread_create_2_1` is what the symbol `pthread_create@GLIBC_2.1` is made of.
+fn without_version(name: &str) -> &str {
+    let mut parts = name.rsplitn(3, '_');
+    let is_number = |part: Option<&str>| {
+        part.is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if is_number(parts.next()) && is_number(parts.next()) { parts.next().unwrap_or(name) } else { name }
 }
 
 /// lldb writes the return type before a template's name, and parameters after every name.
@@ -200,6 +210,7 @@ fn spellings_of_one_function() {
         ("<core::option::Option<u16>>::expect", "core::option::Option<u16>::expect<u16>"),
         ("<generic::Money as core::ops::Add>::add", "generic::{impl#1}::add"),
         ("<str>::len", "core::str::{impl#0}::len"),
+        ("__pthread_create_2_1", "pthread_create@GLIBC_2.2.5"),
         ("std::rt::lang_start::<()>::{closure#0}", "std::rt::lang_start::{closure#0}<()>"),
         ("futures::charge::{closure#0}", "futures::charge::{async_fn#0}"),
         ("core::panicking::panic_fmt", "core[846817f741e54dfd]::panicking::panic_fmt"),
