@@ -57,10 +57,7 @@ impl Outbound {
         extensions.clear();
         let Intake { body, may_repeat, has_pace } = intake;
         let source = Source::Passing(body);
-        let mut new =
-            Self { method, uri, headers, survey, is_clients_trace, may_repeat, has_pace, extensions, source };
-        new.is_passing();
-        new
+        Self { method, uri, headers, survey, is_clients_trace, may_repeat, has_pace, extensions, source }
     }
 
     /// Whether sending it a second time does no harm.
@@ -78,7 +75,7 @@ impl Outbound {
         matches!(self.source, Source::Kept(_))
     }
 
-    /// Whether there is still something of the body to come.
+    /// Whether there is still something of the body to come. Where not, it is at hand from then on.
     pub(crate) fn is_passing(&mut self) -> bool {
         let Source::Passing(body) = &self.source else { return false };
         if body.is_end_stream() {

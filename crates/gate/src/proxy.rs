@@ -104,9 +104,9 @@ impl Arrival {
                 Err(refusal) => return self.errand.refuse(&mut self.flight, &refusal),
             }
         }
-        if self.is_short
+        if self.errand.outbound.is_passing()
             && self.errand.outbound.may_repeat()
-            && self.errand.outbound.is_passing()
+            && self.is_short
             && let Err(refusal) = Box::pin(self.read_whole()).await
         {
             self.flight.refused_by(&refusal);
