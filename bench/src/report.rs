@@ -159,6 +159,12 @@ impl Section {
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
+
+    /// Says, here and at once, that a program is missing without which something is left out.
+    pub(crate) fn skip_without(&mut self, program: &str) {
+        warn(&format!("SKIPPED: {}: {program} is not installed", self.title));
+        self.note(format!("SKIPPED: {program} is not installed"));
+    }
 }
 
 /// What went wrong beside the measurement.

@@ -23,7 +23,7 @@ pub(super) fn measure(
     let mut theirs = None;
     for server in [Server::HaProxy, Server::Gate, Server::Shedding] {
         if !server.is_there() {
-            section.note(format!("SKIPPED: {} is not installed", server.name()));
+            section.skip_without(server.name());
             continue;
         }
         let few = run(case, server, WARM_UP, scratch, upstream)?;
@@ -49,7 +49,7 @@ fn run(
     upstream: SocketAddr,
 ) -> Result<u64, BenchError> {
     let file = scratch.join("callgrind");
-    let running = server.start_counted(scratch, upstream, case, &file)?;
+    let running = server.start(scratch, upstream, case, Some(&file))?;
     let load = case.tool.send(&running.url(case.path), requests)?;
     // It is written when the program ends.
     drop(running);

@@ -91,15 +91,12 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), 
         if arguments.count {
             match ["valgrind", "h2load"].into_iter().find(|tool| !is_there(tool)) {
                 None => count::measure(case, scratch.path(), upstream, section)?,
-                Some(missing) => {
-                    crate::report::warn(&format!("SKIPPED: {}: {missing} is not installed", case.title))
-                }
+                Some(missing) => section.skip_without(missing),
             }
             continue;
         }
         if !case.tool.is_there() {
-            section.note(format!("SKIPPED: {} is not installed", case.tool.name()));
-            crate::report::warn(&format!("SKIPPED: {}: {} is not installed", case.title, case.tool.name()));
+            section.skip_without(case.tool.name());
             continue;
         }
         let mut running = Vec::new();
@@ -107,12 +104,11 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), 
             if server.is_there() {
                 running.push((
                     server,
-                    server.start(scratch.path(), upstream, case.tls, case.tool)?,
+                    server.start(scratch.path(), upstream, case, None)?,
                     Figures::default(),
                 ));
             } else {
-                section.note(format!("SKIPPED: {} is not installed", server.name()));
-                crate::report::warn(&format!("SKIPPED: {} is not installed", server.name()));
+                section.skip_without(server.name());
             }
         }
         // The first requests open connections and fill caches.

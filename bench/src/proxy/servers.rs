@@ -51,71 +51,37 @@ impl Server {
         }
     }
 
-    /// Starts it in front of `upstream`, and waits until it takes connections.
+    /// Starts it in front of `upstream`, and waits until it takes connections. With `counted_in` it has one thread and runs under
+    /// valgrind, which writes to that file what it counted when the program ends.
     pub(super) fn start(
         self,
         scratch: &Path,
         upstream: SocketAddr,
-        tls: bool,
-        tool: Tool,
-    ) -> Result<Running, BenchError> {
-        let port = scratch::free_port()?;
-        let certificate = if tls { Some(certificate(scratch)?) } else { None };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let command = self.command(scratch, upstream, port, certificate.as_deref(), tool, threads)?;
-        self.spawn(command, scratch, port, tls)
-    }
-
-    /// Starts it with one thread under valgrind, which writes to `file` what it counted when the program ends.
-    pub(super) fn start_counted(
-        self,
-        scratch: &Path,
-        upstream: SocketAddr,
         case: &Case,
-        file: &Path,
+        counted_in: Option<&Path>,
     ) -> Result<Running, BenchError> {
         let port = scratch::free_port()?;
         let certificate = if case.tls { Some(certificate(scratch)?) } else { None };
-        let own = self.command(scratch, upstream, port, certificate.as_deref(), case.tool, 1)?;
-        let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
-        command.arg(own.get_program()).args(own.get_args());
-        command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        self.spawn(command, scratch, port, case.tls)
-    }
-
-    fn command(
-        self,
-        scratch: &Path,
-        upstream: SocketAddr,
-        port: u16,
-        certificate: Option<&Path>,
-        tool: Tool,
-        threads: usize,
-    ) -> Result<Command, BenchError> {
-        match self {
-            Self::Gate => gate(upstream, port, certificate, threads),
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if counted_in.is_some() { 1 } else { cores };
+        let mut command = match self {
+            Self::Gate => gate(upstream, port, certificate.as_deref(), threads)?,
             Self::Shedding => {
-                let mut gate = gate(upstream, port, certificate, threads)?;
+                let mut gate = gate(upstream, port, certificate.as_deref(), threads)?;
                 gate.args(["--in-flight-max", "1000", "--queue-max", "1000", "--deadline-ms", "30000"]);
-                Ok(gate)
+                gate
             }
-            Self::HaProxy => haproxy(scratch, upstream, port, &bind(certificate, tool), threads),
-            Self::Nginx => nginx(scratch, upstream, port, certificate, tool, threads),
+            Self::HaProxy => {
+                haproxy(scratch, upstream, port, &bind(certificate.as_deref(), case.tool), threads)?
+            }
+            Self::Nginx => nginx(scratch, upstream, port, certificate.as_deref(), case.tool, threads)?,
+        };
+        if let Some(file) = counted_in {
+            command = counted(&command, file);
         }
-    }
-
-    /// Starts what `command` says, and waits until it takes connections.
-    fn spawn(
-        self,
-        mut command: Command,
-        scratch: &Path,
-        port: u16,
-        tls: bool,
-    ) -> Result<Running, BenchError> {
         command.current_dir(scratch).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = process::spawn_apart(&mut command).map_err(BenchError::io(self.name()))?;
-        let mut running = Running { child, port, tls };
+        let mut running = Running { child, port, tls: case.tls };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         process::wait_for(&format!("{} on {address}", self.name()), START_LIMIT, LOOK_EVERY, || {
             if let Ok(Some(status)) = running.child.try_wait() {
@@ -180,6 +146,15 @@ fn certificate(scratch: &Path) -> Result<PathBuf, BenchError> {
         }
     }
     Ok(both)
+}
+
+/// The same under valgrind.
+fn counted(program: &Command, file: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
+    command.arg(program.get_program()).args(program.get_args());
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
 }
 
 fn gate(
