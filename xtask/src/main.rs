@@ -2,10 +2,12 @@
 //!
 //! `tidy` checks what neither rustc nor clippy can know: which crate may import which, what every file must begin with, where
 //! `unsafe` may stand. `gate` runs everything that must hold before a change lands, cheapest first; `fuzz` runs the fuzz targets
-//! for a while; `testssl` has testssl.sh look at the gate. Nothing here changes a file that is tracked.
+//! for a while; `testssl` has testssl.sh look at the gate; `dist` builds the program that is installed. Nothing here changes a file that is
+//! tracked.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod dist;
 mod fuzz;
 mod gate;
 mod testssl;
@@ -21,7 +23,8 @@ chores:
   tidy     import directions, file headers and lengths, unsafe, forbidden words, decisions, dependencies
   gate     format, clippy, tidy and tests, in this order; stops at the first that fails
   fuzz     builds the fuzz targets and runs each: fuzz [--seconds N] [TARGET…]
-  testssl  has testssl.sh look at the gate's TLS; takes some minutes";
+  testssl  has testssl.sh look at the gate's TLS; takes some minutes
+  dist     builds the program that is installed, optimised by what it is seen doing; takes two builds from scratch";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ["gate"] => gate::run(root),
         ["fuzz", words @ ..] => fuzz::run(root, words),
         ["testssl"] => testssl::run(root),
+        ["dist"] => dist::run(root),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
