@@ -34,12 +34,12 @@ fn build(root: &Path) -> Result<PathBuf, String> {
             return Err(format!("there is no {generator}, which makes the traffic to learn from; {remedy}"));
         }
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = crate::target(root);
     let learning = target.join("learning");
     let (raw, profile) = (learning.join("raw"), learning.join("merged.profdata"));
-    if raw.exists() {
-        // Of another program, perhaps.
-        fs::remove_dir_all(&raw).map_err(|error| format!("{}: {error}", raw.display()))?;
+    if learning.exists() {
+        // What another program counted, and what was built with it: cargo does not see that a profile has changed.
+        fs::remove_dir_all(&learning).map_err(|error| format!("{}: {error}", learning.display()))?;
     }
 
     println!("== 1 of 3: with counters");
@@ -107,7 +107,7 @@ impl Compiler {
             return Ok(());
         }
         Err(format!(
-            "{} does not understand what the program counted; it must not be older than rustc's LLVM\n{}",
+            "{} does not understand what the program counted; rustup's llvm-tools always do\n{}",
             self.profdata.display(),
             String::from_utf8_lossy(&output.stderr)
         ))
@@ -115,10 +115,11 @@ impl Compiler {
 }
 
 fn cargo(root: &Path, directory: &Path, arguments: &[&str], flag: Option<&str>) -> Result<(), String> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    let mut command = crate::cargo();
     command.args(arguments).arg("--target-dir").arg(directory).current_dir(root);
     if let Some(flag) = flag {
-        command.env("RUSTFLAGS", flag);
+        // One flag as it is, with whatever its path has in it.
+        command.env("CARGO_ENCODED_RUSTFLAGS", flag);
     }
     finished(&mut command)
 }

@@ -3,7 +3,6 @@
 //! Works with a stable compiler and without cargo-fuzz: the targets are ordinary programs with LLVM's coverage counters, which the
 //! compiler adds on request. Knows no target by name, and nothing of what they check.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -143,9 +142,8 @@ fn known(fuzz: &Path) -> io::Result<Vec<String>> {
 /// Builds the targets; the directory that they are in.
 fn build(fuzz: &Path, root: &Path, targets: &[&str]) -> Result<PathBuf, String> {
     // Other flags than those of everything else: a directory of its own, or each build would undo the other.
-    let directory =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("fuzz");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    let directory = crate::target(root).join("fuzz");
+    let mut command = crate::cargo();
     // Not `--locked`: that workspace's lock follows the crates of this one, whose dependencies are locked here.
     command.args(["build", "--release", "--target", PLATFORM, "--manifest-path"]);
     command.arg(fuzz.join("Cargo.toml")).arg("--target-dir").arg(&directory).env("RUSTFLAGS", FLAGS);

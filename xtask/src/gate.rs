@@ -1,7 +1,7 @@
 //! Everything that must hold before a change lands, cheapest first.
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
@@ -28,8 +28,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
 
 fn cargo(root: &Path, name: &str, words: &[&str]) -> bool {
     println!("== {name}: cargo {}", words.join(" "));
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(program).args(words).current_dir(root).status() {
+    match crate::cargo().args(words).current_dir(root).status() {
         Ok(status) if status.success() => true,
         Ok(status) => {
             eprintln!("{name} failed: {status}");

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use serde_json::Value;
@@ -92,14 +92,11 @@ fn make_certificates(directory: &Path) -> Result<(), String> {
 }
 
 fn start(root: &Path, directory: &Path) -> Result<Gate, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built =
-        Command::new(cargo).args(["build", "--locked", "-p", "freezeframe"]).current_dir(root).status();
+    let built = crate::cargo().args(["build", "--locked", "-p", "freezeframe"]).current_dir(root).status();
     if !built.is_ok_and(|status| status.success()) {
         return Err("freezeframe cannot be built".to_owned());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let mut command = Command::new(target.join("debug/freezeframe"));
+    let mut command = Command::new(crate::target(root).join("debug/freezeframe"));
     command.args(["gate", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:9"]);
     command.arg("--tls-cert").arg(directory.join("tls.pem")).arg("--tls-key").arg(directory.join("tls.key"));
     command.current_dir(directory).env("NO_COLOR", "1").stdin(Stdio::null()).stderr(Stdio::piped());
